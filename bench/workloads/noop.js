@@ -1,0 +1,4 @@
+// The floor: what a run costs when the script does nothing.
+function handler(request) {
+  return request;
+}

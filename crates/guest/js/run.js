@@ -1,0 +1,219 @@
+// The handler contract: which functions of an app are handlers, what they are called with, and how
+// what they do becomes the run's one outcome. Rules: design.md section 7; Kinvey's Business Logic
+// reference for (request, response, modules).
+(function (native, primordials, internal) {
+  'use strict';
+  const {
+    ArrayIsArray,
+    NumberIsInteger,
+    ObjectDefineProperty,
+    PromiseResolve,
+    RangeError,
+    ReflectOwnKeys,
+    StringPrototypeStartsWith,
+    TypeError,
+  } = primordials;
+
+  const FINISH_COMPLETED = 0;
+  const FINISH_CONTINUED = 1;
+
+  const HANDLER_NAMES = [
+    'onPreSave', 'onPostSave', 'onPreFetch', 'onPostFetch', 'onPreDelete', 'onPostDelete',
+    'onPreInsert', 'onPostInsert', 'onPreUpdate', 'onPostUpdate', 'onPreLogin', 'onPostLogin',
+    'onRequest',
+  ];
+
+  // What closes a classic script's wrapper (c/modules.c): hands out the handlers it declared.
+  let tail = '\n;return {__proto__: null';
+  for (let i = 0; i < HANDLER_NAMES.length; i++) {
+    const name = HANDLER_NAMES[i];
+    tail += `, ${name}: typeof ${name} === 'function' ? ${name} : void 0`;
+  }
+  internal.scriptTail = `${tail}}})`;
+
+  const PRE = 0;
+  const POST = 1;
+  const ENDPOINT = 2;
+
+  const handlers = []; // filled while deploying, before any hostile setter can matter to a run
+  internal.register = (script, isModule, exports) => {
+    const names = ReflectOwnKeys(exports);
+    for (let i = 0; i < names.length; i++) {
+      const name = names[i];
+      const handler = exports[name];
+      if (typeof name !== 'string' || typeof handler !== 'function') continue;
+      const phase = StringPrototypeStartsWith(name, 'onPre') ? PRE
+        : StringPrototypeStartsWith(name, 'onPost') ? POST : ENDPOINT;
+      ObjectDefineProperty(handlers, handlers.length, {
+        __proto__: null,
+        value: { __proto__: null, script, name, isModule, handler, phase },
+        enumerable: true,
+      });
+    }
+  };
+  internal.listHandlers = () => {
+    const list = [];
+    for (let i = 0; i < handlers.length; i++) {
+      const { script, name, isModule } = handlers[i];
+      ObjectDefineProperty(list, i, {
+        __proto__: null,
+        value: [script, name, isModule ? 'module' : 'script'],
+        enumerable: true,
+      });
+    }
+    native.finish(FINISH_COMPLETED, 0, { __proto__: null, handlers: list });
+  };
+
+  // One run per sandbox: its state can be the file's.
+  let current;
+  let request;
+  let response;
+
+  const complete = (status, body, headers) => {
+    if (!NumberIsInteger(status) || status < 100 || status > 599) {
+      internal.fail(RangeError, `${internal.inspect(status)} is not an HTTP status (100 to 599)`);
+    }
+    native.finish(FINISH_COMPLETED, status, { __proto__: null, body, headers });
+  };
+
+  // Goes on with the request (before the operation) or the response (after it) as it now stands.
+  const goOn = () => {
+    if (current.phase === ENDPOINT) complete(response.statusCode, response.body, response.headers);
+    const { tempObjectStore } = request;
+    native.finish(FINISH_CONTINUED, 0, current.phase === PRE
+      ? { __proto__: null, body: request.body, params: request.params, tempObjectStore }
+      : { __proto__: null, body: response.body, tempObjectStore });
+  };
+
+  // ---- Kinvey's form: (request, response, modules) ----
+
+  const responseMethods = {
+    __proto__: null,
+    // complete(status?, body?): answers the client now.
+    complete(status, body) {
+      complete(status === undefined ? response.statusCode : +status,
+        body === undefined ? response.body : body, response.headers);
+    },
+    continue() {
+      goOn();
+    },
+    next() {
+      goOn();
+    },
+    error(problem) {
+      internal.failed(problem === undefined ? 'the script called response.error()' : problem);
+    },
+  };
+
+  const newResponse = (initial) => {
+    const { complete: c, continue: go, next, error } = responseMethods;
+    return {
+      body: initial?.body ?? {},
+      statusCode: initial?.statusCode ?? 200,
+      headers: initial?.headers ?? {},
+      complete: c,
+      continue: go,
+      next,
+      error,
+    };
+  };
+
+  const logger = { __proto__: null };
+  const levels = { __proto__: null, debug: 0, trace: 0, info: 1, log: 1, warn: 2, error: 3, fatal: 3 };
+  const levelNames = ReflectOwnKeys(levels);
+  for (let i = 0; i < levelNames.length; i++) {
+    const level = levels[levelNames[i]];
+    logger[levelNames[i]] = (...values) => native.log(level, internal.format(values));
+  }
+
+  // hostCall(name, args, callback?): asks the host. A promise, or Kinvey's callback(error, result).
+  const hostCall = (name, args, callback) => {
+    const promise = native.call(`${name}`, args === undefined ? null : args);
+    if (callback === undefined) return promise;
+    if (typeof callback !== 'function') internal.fail(TypeError, 'the callback is not a function');
+    native.then(promise, (result) => { callback(null, result); }, (error) => { callback(error); });
+    return undefined;
+  };
+
+  const modules = { logger, hostCall };
+  ObjectDefineProperty(modules, 'utils', {
+    __proto__: null,
+    configurable: true,
+    enumerable: true,
+    get() {
+      const utils = internal.kinveyUtils(request);
+      ObjectDefineProperty(modules, 'utils', {
+        __proto__: null, value: utils, writable: true, configurable: true, enumerable: true,
+      });
+      return utils;
+    },
+  });
+
+  // ---- the modern form: (request, context) ----
+
+  const context = { logger, hostCall };
+
+  // {status, headers?, body?} and nothing else: a document with a `status` field is a document.
+  const isResponseLike = (value) => {
+    if (!NumberIsInteger(value.status)) return false;
+    const keys = ReflectOwnKeys(value);
+    for (let i = 0; i < keys.length; i++) {
+      if (keys[i] !== 'status' && keys[i] !== 'headers' && keys[i] !== 'body') return false;
+    }
+    return true;
+  };
+
+  const returned = (value) => {
+    if (value === undefined || value === null) {
+      if (current.phase === ENDPOINT) complete(204);
+      goOn();
+    }
+    if (typeof value === 'object') {
+      const parts = internal.responseParts(value);
+      if (parts !== null) complete(parts.status, parts.body, parts.headers);
+      if (isResponseLike(value)) complete(value.status, value.body, value.headers);
+    }
+    if (current.phase === ENDPOINT) complete(200, value);
+    if (typeof value !== 'object') {
+      internal.fail(TypeError, `${current.name} returned a ${typeof value}: return the changed ` +
+        'document, a Response, or nothing');
+    }
+    native.finish(FINISH_CONTINUED, 0, {
+      __proto__: null,
+      body: value,
+      params: current.phase === PRE ? request.params : undefined,
+      tempObjectStore: request.tempObjectStore,
+    });
+  };
+
+  // ---- what C calls (c/lode.c) ----
+
+  // [handler, its three arguments]
+  internal.prepare = (index, given) => {
+    current = handlers[index];
+    request = given;
+    response = newResponse(request?.response);
+    if (request === null || typeof request !== 'object' || ArrayIsArray(request)) {
+      internal.fail(TypeError, 'the request is not a JSON object');
+    }
+    delete request.response;
+    return current.isModule ? [current.handler, request, context, undefined]
+      : [current.handler, request, response, modules];
+  };
+
+  // What the handler returned. Kinvey's form answers through `response` alone.
+  internal.settle = (result) => {
+    if (!current.isModule) return;
+    if (native.classOf(result) === 'Promise') {
+      native.then(result, returned, internal.failed);
+    } else if (result !== null && typeof result === 'object' && typeof result.then === 'function') {
+      native.then(PromiseResolve(result), returned, internal.failed);
+    } else {
+      returned(result);
+    }
+  };
+
+  // Deterministic by construction: no shared memory, and a clock only the host moves.
+  delete globalThis.SharedArrayBuffer;
+  delete globalThis.Atomics;
+})

@@ -1,0 +1,68 @@
+//! `lode`: runs customers' business logic in microsecond sandboxes.
+#![forbid(unsafe_code)]
+
+mod app;
+mod doctor;
+mod limits;
+mod report;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A self-hosted, Kinvey-compatible backend whose business logic runs in a microsecond sandbox.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run one hook or endpoint once, with no server.
+    Run(run::Arguments),
+    /// Show what this machine offers the sandbox.
+    Doctor(doctor::Arguments),
+}
+
+/// Exit codes, beside clap's own 2 for usage.
+mod exit {
+    /// The run was not what was asked for in some way the caller can mend.
+    pub(crate) const USAGE: u8 = 2;
+    /// The script failed.
+    pub(crate) const SCRIPT: u8 = 1;
+    /// The run exceeded a limit.
+    pub(crate) const LIMIT: u8 = 3;
+    /// The run never completed.
+    pub(crate) const NEVER_COMPLETED: u8 = 4;
+    /// Our own failure.
+    pub(crate) const PLATFORM: u8 = 5;
+}
+
+/// What a command ends with besides success: a line for stderr, and the exit code.
+struct Failure {
+    message: String,
+    code: u8,
+}
+
+impl Failure {
+    fn usage(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: exit::USAGE }
+    }
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            eprintln!("error: {}", failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}

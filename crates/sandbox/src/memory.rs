@@ -1,0 +1,318 @@
+//! Linear memories: slots of address space with a snapshot mapped copy-on-write over them, and the
+//! reset that gives each run a memory that holds its snapshot and nothing else.
+//!
+//! A **slot** is 4 GiB of reserved addresses and a guard (so compiled code needs no bounds checks),
+//! bound to one [`Image`] for as long as it lives. A run writes to private copies of the image's pages.
+//! Afterwards [`ResetMethod::CopyBack`] finds those copies (`scan.rs`) and writes the image's bytes back
+//! into them, which costs a tenth of the page faults that dropping them would bring the next run;
+//! [`ResetMethod::Discard`] drops them. Either way the next run must read its image and nothing else:
+//! this is where runtimes have leaked memory between tenants (Wasmtime's GHSA-wh6w-3828-g9qf and
+//! GHSA-6wgr-89rj-399p), so `tests/residue.rs` attacks it.
+//!
+//! With `scan.rs`, `stack.rs` and `image.rs` this is all of the crate's unsafe code that touches
+//! memory; the other unsafe file is `module.rs`.
+
+mod image;
+mod scan;
+mod stack;
+
+use std::cell::RefCell;
+use std::ffi::c_void;
+use std::io;
+use std::ptr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
+use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
+
+pub(crate) use image::{Extent, Image, Origin, PAGE, View};
+pub(crate) use stack::{Creator as StackCreator, StackPool};
+
+use crate::tuning::{GUARD_BYTES, RESERVATION_BYTES};
+use scan::Pagemap;
+
+/// How a slot is brought back to its image after a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResetMethod {
+    /// Copies the image's bytes back into the pages that were written, found with the kernel's
+    /// `PAGEMAP_SCAN` (Linux 6.7 and later).
+    CopyBack,
+    /// Drops the written pages (`MADV_DONTNEED`): slower, and works everywhere.
+    Discard,
+}
+
+impl ResetMethod {
+    /// The method for this machine: copy-back where the kernel can list written pages.
+    pub fn detect() -> Self {
+        match Pagemap::open() {
+            Ok(_) => Self::CopyBack,
+            Err(_) => Self::Discard,
+        }
+    }
+}
+
+/// Slots kept for reuse at most. Each holds address space, and up to [`KEEP_PAGES`] of memory.
+const MAX_IDLE_SLOTS: usize = 256;
+
+/// Pages a slot may keep resident between runs: above it, copying costs more than the faults it saves,
+/// and one large run should not hold memory for long. 1,024 pages are 4 MiB.
+const KEEP_PAGES: usize = 1024;
+
+thread_local! {
+    /// The image for the memory about to be created on this thread: Wasmtime's creator hook is told
+    /// the memory's type, not for which snapshot it is.
+    static NEXT_IMAGE: RefCell<Option<Arc<Image>>> = const { RefCell::new(None) };
+}
+
+/// All slots of one engine.
+pub(crate) struct SlotPool {
+    pagemap: Option<Pagemap>,
+    idle: Mutex<Vec<Idle>>,
+}
+
+struct Idle {
+    slot: Slot,
+    since: Instant,
+}
+
+impl SlotPool {
+    pub(crate) fn new(method: ResetMethod) -> io::Result<Arc<Self>> {
+        let pagemap = match method {
+            ResetMethod::CopyBack => Some(Pagemap::open()?),
+            ResetMethod::Discard => None,
+        };
+        Ok(Arc::new(Self { pagemap, idle: Mutex::default() }))
+    }
+
+    pub(crate) fn method(&self) -> ResetMethod {
+        match self.pagemap {
+            Some(_) => ResetMethod::CopyBack,
+            None => ResetMethod::Discard,
+        }
+    }
+
+    /// Runs `instantiate`, whose one memory becomes a copy of `image`.
+    pub(crate) fn with_image<T>(image: &Arc<Image>, instantiate: impl FnOnce() -> T) -> T {
+        NEXT_IMAGE.set(Some(image.clone()));
+        let made = instantiate();
+        NEXT_IMAGE.set(None);
+        made
+    }
+
+    fn take(&self, image: &Arc<Image>) -> io::Result<Slot> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        match idle.iter().rposition(|idle| Arc::ptr_eq(&idle.slot.image, image)) {
+            Some(found) => Ok(idle.remove(found).slot),
+            None => {
+                drop(idle);
+                Slot::map(image.clone())
+            }
+        }
+    }
+
+    fn give_back(&self, mut slot: Slot) {
+        // A slot that cannot be reset is unmapped, never reused.
+        if slot.reset(self.pagemap.as_ref()).is_err() {
+            return;
+        }
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push(Idle { slot, since: Instant::now() });
+        let oldest = (idle.len() > MAX_IDLE_SLOTS).then(|| idle.remove(0));
+        drop(idle);
+        drop(oldest);
+    }
+
+    /// Unmaps the slots unused for `age`. Returns how many are still idle.
+    pub(crate) fn release_idle(&self, age: Duration) -> usize {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // In order of `since`: the young ones are a suffix.
+        let old = idle.partition_point(|idle| idle.since.elapsed() >= age);
+        let released: Vec<Idle> = idle.drain(..old).collect();
+        let left = idle.len();
+        drop(idle);
+        drop(released);
+        left
+    }
+}
+
+/// One reservation, bound to an image. `accessible` bytes from `base` may be read and written; the rest
+/// faults.
+struct Slot {
+    base: *mut u8,
+    accessible: usize,
+    image: Arc<Image>,
+}
+
+// SAFETY: a slot owns its mapping; nothing else holds `base` while the slot moves between threads.
+unsafe impl Send for Slot {}
+// SAFETY: through a shared reference a slot only tells its numbers.
+unsafe impl Sync for Slot {}
+
+const SLOT_BYTES: usize = (RESERVATION_BYTES + GUARD_BYTES) as usize;
+
+impl Slot {
+    fn map(image: Arc<Image>) -> io::Result<Self> {
+        // SAFETY: a fresh mapping at an address the kernel chooses.
+        let base = unsafe {
+            rustix::mm::mmap_anonymous(
+                ptr::null_mut(),
+                SLOT_BYTES,
+                ProtFlags::empty(),
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )
+        }?;
+        let slot = Self { base: base.cast(), accessible: image.size(), image };
+        // A huge page would be cleared whole for the first byte written.
+        // SAFETY: advice on the mapping just made.
+        unsafe { rustix::mm::madvise(base, SLOT_BYTES, Advice::LinuxNoHugepage) }?;
+        for extent in slot.image.extents() {
+            let address = slot.address(extent.start);
+            let rw = ProtFlags::READ | ProtFlags::WRITE;
+            // SAFETY: extents lie within the image, whose size `Image` keeps at or below the
+            // reservation, so each fixed mapping replaces only part of this slot's own reservation.
+            // The files are sealed (or private to this process): their bytes never change.
+            unsafe {
+                match slot.image.file(extent) {
+                    Some((file, offset)) => {
+                        let flags = MapFlags::PRIVATE | MapFlags::FIXED;
+                        rustix::mm::mmap(address, extent.len, rw, flags, file, offset as u64)?;
+                    }
+                    None => rustix::mm::mprotect(
+                        address,
+                        extent.len,
+                        MprotectFlags::READ | MprotectFlags::WRITE,
+                    )?,
+                }
+            }
+        }
+        Ok(slot)
+    }
+
+    fn address(&self, offset: usize) -> *mut c_void {
+        self.base.wrapping_add(offset).cast()
+    }
+
+    fn grow(&mut self, size: usize) -> io::Result<()> {
+        if size > self.accessible {
+            // SAFETY: Wasmtime grows a memory to at most its reservation, which this slot holds.
+            unsafe {
+                rustix::mm::mprotect(
+                    self.address(self.accessible),
+                    size - self.accessible,
+                    MprotectFlags::READ | MprotectFlags::WRITE,
+                )
+            }?;
+            self.accessible = size;
+        }
+        Ok(())
+    }
+
+    fn reset(&mut self, pagemap: Option<&Pagemap>) -> io::Result<()> {
+        let size = self.image.size();
+        if self.accessible > size {
+            // What was grown is unmapped, so that it faults again and can hold nothing.
+            // SAFETY: a fixed mapping over this slot's own addresses, between runs.
+            unsafe {
+                rustix::mm::mmap_anonymous(
+                    self.address(size),
+                    self.accessible - size,
+                    ProtFlags::empty(),
+                    MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED,
+                )
+            }?;
+            self.accessible = size;
+        }
+        if let Some(pagemap) = pagemap {
+            let written = pagemap.private_pages(self.base as usize, size)?;
+            if written.iter().map(|range| range.len() / PAGE).sum::<usize>() <= KEEP_PAGES {
+                // SAFETY: between runs this slot is the only user of its memory, all of which up to
+                // `size` is mapped readable and writable.
+                let memory = unsafe { std::slice::from_raw_parts_mut(self.base, size) };
+                for range in written {
+                    self.image.restore(memory, range);
+                }
+                return Ok(());
+            }
+        }
+        // SAFETY: as above; every mapping below `size` is private, so that its pages read as the
+        // image's (or zero) again.
+        unsafe { rustix::mm::madvise(self.base.cast(), size, Advice::LinuxDontNeed) }?;
+        Ok(())
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        // SAFETY: the slot's own mapping, which nothing uses any more. It cannot fail on a range that
+        // was mapped as one; if it did, the addresses would leak, which is safe.
+        let _ = unsafe { rustix::mm::munmap(self.base.cast(), SLOT_BYTES) };
+    }
+}
+
+/// A slot in use by one instance.
+struct Memory {
+    slot: Option<Slot>,
+    pool: Arc<SlotPool>,
+}
+
+impl Memory {
+    fn slot(&self) -> &Slot {
+        self.slot.as_ref().expect("only Drop takes the slot")
+    }
+}
+
+// SAFETY: the base never moves; exactly `byte_size` bytes are accessible and the rest of reservation and
+// guard fault; at creation the bytes are the image's, which stands for the data segments the module
+// does not have.
+unsafe impl LinearMemory for Memory {
+    fn byte_size(&self) -> usize {
+        self.slot().accessible
+    }
+
+    fn byte_capacity(&self) -> usize {
+        RESERVATION_BYTES as usize
+    }
+
+    fn grow_to(&mut self, size: usize) -> wasmtime::Result<()> {
+        let slot = self.slot.as_mut().expect("only Drop takes the slot");
+        slot.grow(size).map_err(wasmtime::Error::new)
+    }
+
+    fn as_ptr(&self) -> *mut u8 {
+        self.slot().base
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            self.pool.give_back(slot);
+        }
+    }
+}
+
+/// What Wasmtime asks for memories.
+pub(crate) struct Creator(pub(crate) Arc<SlotPool>);
+
+// SAFETY: see `Memory`; a request whose sizes are not those the slots are built for is refused.
+unsafe impl MemoryCreator for Creator {
+    fn new_memory(
+        &self,
+        _: MemoryType,
+        minimum: usize,
+        _: Option<usize>,
+        reserved: Option<usize>,
+        guard: usize,
+    ) -> Result<Box<dyn LinearMemory>, String> {
+        let image = NEXT_IMAGE.take().ok_or("a memory was asked for outside `with_image`")?;
+        if reserved != Some(RESERVATION_BYTES as usize) || guard > GUARD_BYTES as usize {
+            return Err(format!("no slot has a reservation of {reserved:?} and a guard of {guard}"));
+        }
+        if image.size() < minimum {
+            return Err(format!("the image has {} bytes, the module needs {minimum}", image.size()));
+        }
+        let slot = self.0.take(&image).map_err(|error| format!("no memory slot: {error}"))?;
+        Ok(Box::new(Memory { slot: Some(slot), pool: self.0.clone() }))
+    }
+}

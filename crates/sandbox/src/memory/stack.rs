@@ -1,0 +1,115 @@
+//! Native stacks for runs, kept for reuse: mapping one costs more than a small run.
+
+use std::ops::Range;
+use std::ptr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
+use wasmtime::{StackCreator, StackMemory};
+
+use super::PAGE;
+
+/// Idle stacks kept. Each holds the pages its deepest run touched, usually under 100 KiB.
+const MAX_IDLE_STACKS: usize = 64;
+
+#[derive(Default)]
+pub(crate) struct StackPool {
+    idle: Mutex<Vec<Mapping>>,
+}
+
+/// A guard page, then `len` bytes of stack.
+struct Mapping {
+    base: *mut u8,
+    len: usize,
+}
+
+// SAFETY: a mapping is owned by whoever holds this value.
+unsafe impl Send for Mapping {}
+// SAFETY: through a shared reference it only tells its addresses.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    fn new(len: usize) -> rustix::io::Result<Self> {
+        // SAFETY: a fresh mapping at an address the kernel chooses; its lowest page stays
+        // inaccessible.
+        unsafe {
+            let base = rustix::mm::mmap_anonymous(
+                ptr::null_mut(),
+                PAGE + len,
+                ProtFlags::empty(),
+                MapFlags::PRIVATE | MapFlags::NORESERVE,
+            )?;
+            let mapping = Self { base: base.cast(), len };
+            rustix::mm::mprotect(
+                mapping.base.add(PAGE).cast(),
+                len,
+                MprotectFlags::READ | MprotectFlags::WRITE,
+            )?;
+            Ok(mapping)
+        }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping made in `new`; no fiber runs on it any more.
+        let _ = unsafe { rustix::mm::munmap(self.base.cast(), PAGE + self.len) };
+    }
+}
+
+struct Stack {
+    mapping: Option<Mapping>,
+    pool: Arc<StackPool>,
+}
+
+impl Stack {
+    fn mapping(&self) -> &Mapping {
+        self.mapping.as_ref().expect("only Drop takes the mapping")
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let Some(mapping) = self.mapping.take() else { return };
+        let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < MAX_IDLE_STACKS {
+            idle.push(mapping);
+        }
+    }
+}
+
+// SAFETY: page-aligned, `len` a multiple of the page size, a guard page below. Reused stacks are not
+// cleared: WebAssembly code cannot read a stack slot it has not written, so nothing of an earlier run is
+// readable (Wasmtime's own pool does the same unless `async_stack_zeroing` is asked for).
+unsafe impl StackMemory for Stack {
+    fn top(&self) -> *mut u8 {
+        self.mapping().base.wrapping_add(PAGE + self.mapping().len)
+    }
+
+    fn range(&self) -> Range<usize> {
+        let start = self.mapping().base as usize + PAGE;
+        start..start + self.mapping().len
+    }
+
+    fn guard_range(&self) -> Range<*mut u8> {
+        self.mapping().base..self.mapping().base.wrapping_add(PAGE)
+    }
+}
+
+/// What Wasmtime asks for stacks.
+pub(crate) struct Creator(pub(crate) Arc<StackPool>);
+
+// SAFETY: see `Stack`.
+unsafe impl StackCreator for Creator {
+    fn new_stack(&self, len: usize, _zeroed: bool) -> wasmtime::Result<Box<dyn StackMemory>> {
+        let len = len.next_multiple_of(PAGE);
+        let mut idle = self.0.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let reused = idle.pop().filter(|mapping| mapping.len == len);
+        drop(idle);
+        let mapping = match reused {
+            Some(mapping) => mapping,
+            None => Mapping::new(len).map_err(|error| wasmtime::Error::new(std::io::Error::from(error)))?,
+        };
+        Ok(Box::new(Stack { mapping: Some(mapping), pool: self.0.clone() }))
+    }
+}

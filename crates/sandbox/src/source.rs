@@ -1,0 +1,170 @@
+//! An app's sources, as they are given to a snapshot.
+
+use crate::outcome::ScriptError;
+
+/// One file of a deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Its path within the deployment, `/`-separated: what imports and error stacks name.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+    /// What it is.
+    pub kind: SourceKind,
+    /// Whether it is evaluated by itself, so that its functions can be handlers. Other sources are
+    /// evaluated when they are first imported.
+    pub entry: bool,
+}
+
+/// The language and form of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// A script if it parses as one, else a module: what `.js` means.
+    JavaScript,
+    /// A module: `.mjs`.
+    Module,
+    /// A classic script: `.cjs`.
+    Script,
+    /// TypeScript (types only: nothing that needs code, such as `enum`), script or module: `.ts`.
+    TypeScript,
+    /// A module whose default export is the JSON value: `.json`.
+    Json,
+}
+
+impl SourceKind {
+    /// The kind that a file's name says; `None` for names that are not a source's.
+    pub fn of(name: &str) -> Option<Self> {
+        match name.rsplit_once('.')?.1 {
+            "js" => Some(Self::JavaScript),
+            "mjs" => Some(Self::Module),
+            "cjs" => Some(Self::Script),
+            "ts" | "mts" if !name.ends_with(".d.ts") => Some(Self::TypeScript),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+impl Source {
+    /// An entry whose kind its name says; JavaScript if the name says nothing.
+    pub fn entry(name: impl Into<String>, text: impl Into<String>) -> Self {
+        let name = name.into();
+        let kind = SourceKind::of(&name).unwrap_or(SourceKind::JavaScript);
+        Self { name, text: text.into(), kind, entry: true }
+    }
+
+    /// A source that is only evaluated when another imports it.
+    pub fn library(name: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { entry: false, ..Self::entry(name, text) }
+    }
+
+    /// The JavaScript to evaluate, and the ABI's number for its form (`SOURCE_*` in lode.h).
+    pub(crate) fn to_javascript(&self) -> Result<(String, i32), ScriptError> {
+        match self.kind {
+            SourceKind::Module => Ok((self.text.clone(), 0)),
+            SourceKind::Script => Ok((self.text.clone(), 1)),
+            SourceKind::JavaScript => Ok((self.text.clone(), 2)),
+            SourceKind::TypeScript => Ok((strip_types(&self.name, &self.text)?, 2)),
+            SourceKind::Json => match serde_json::from_str::<serde::de::IgnoredAny>(&self.text) {
+                // JSON is a subset of JavaScript's expressions (ECMAScript 2019).
+                Ok(_) => Ok((format!("export default {}", self.text), 0)),
+                Err(error) => Err(ScriptError {
+                    name: "SyntaxError".into(),
+                    message: error.to_string(),
+                    stack: format!("    at {}:{}:{}\n", self.name, error.line(), error.column()),
+                }),
+            },
+        }
+    }
+}
+
+#[cfg(not(feature = "typescript"))]
+fn strip_types(name: &str, _: &str) -> Result<String, ScriptError> {
+    Err(ScriptError {
+        name: "SyntaxError".into(),
+        message: "this build does not accept TypeScript (feature `typescript`)".into(),
+        stack: format!("    at {name}:1:1\n"),
+    })
+}
+
+/// Replaces types by spaces, so that every line and column stays where it was.
+#[cfg(feature = "typescript")]
+fn strip_types(name: &str, text: &str) -> Result<String, ScriptError> {
+    /// The parser recurses, at most once per byte of source, and its frames for one level of nesting
+    /// take less than this (tests/typescript.rs tries the worst). Untouched stack costs nothing.
+    const STACK_PER_BYTE: usize = 4096;
+    const STACK_AT_LEAST: usize = 16 << 20;
+    /// Bounds the above; hand-written files are a hundredth of it.
+    const MAX_BYTES: usize = 1 << 20;
+
+    let syntax_error = |message: String, line: usize, column: usize| ScriptError {
+        name: "SyntaxError".into(),
+        message,
+        stack: format!("    at {name}:{line}:{column}\n"),
+    };
+    if text.len() > MAX_BYTES {
+        return Err(syntax_error(format!("a TypeScript file may have {MAX_BYTES} bytes"), 1, 1));
+    }
+    let stack = STACK_AT_LEAST + STACK_PER_BYTE * text.len();
+    let (name_owned, text) = (name.to_owned(), text.to_owned());
+    let stripped = std::thread::Builder::new()
+        .stack_size(stack)
+        .spawn(move || typescript::strip(&name_owned, text))
+        .map(std::thread::JoinHandle::join);
+    match stripped {
+        Ok(Ok(Ok(code))) => Ok(code),
+        Ok(Ok(Err((message, line, column)))) => Err(syntax_error(message, line, column)),
+        // A parser bug that a source reached is that source's error, not a crash.
+        Ok(Err(_)) => Err(syntax_error("the TypeScript parser gave up".into(), 1, 1)),
+        Err(error) => Err(syntax_error(format!("no thread to parse on: {error}"), 1, 1)),
+    }
+}
+
+#[cfg(feature = "typescript")]
+mod typescript {
+    use std::sync::{Arc, Mutex};
+
+    use swc_common::errors::{DiagnosticBuilder, Emitter, Handler};
+    use swc_common::sync::Lrc;
+    use swc_common::{GLOBALS, Globals, SourceMap};
+
+    type Problem = (String, usize, usize);
+
+    /// Keeps the first diagnostic and where it points.
+    struct First {
+        map: Lrc<SourceMap>,
+        problem: Arc<Mutex<Option<Problem>>>,
+    }
+
+    impl Emitter for First {
+        fn emit(&mut self, diagnostic: &mut DiagnosticBuilder<'_>) {
+            let mut problem = self.problem.lock().expect("nothing panics while holding it");
+            if problem.is_none() {
+                let place = diagnostic.span.primary_span().map(|span| self.map.lookup_char_pos(span.lo));
+                let (line, column) =
+                    place.map_or((1, 1), |place| (place.line, place.col_display + 1));
+                *problem = Some((diagnostic.message(), line, column));
+            }
+        }
+    }
+
+    pub(super) fn strip(name: &str, text: String) -> Result<String, Problem> {
+        let map = Lrc::<SourceMap>::default();
+        let problem = Arc::<Mutex<Option<Problem>>>::default();
+        let emitter = First { map: map.clone(), problem: problem.clone() };
+        let handler = Handler::with_emitter(true, false, Box::new(emitter));
+        let options = swc_ts_fast_strip::Options {
+            filename: Some(name.to_owned()),
+            mode: swc_ts_fast_strip::Mode::StripOnly,
+            ..Default::default()
+        };
+        let result =
+            GLOBALS.set(&Globals::new(), || swc_ts_fast_strip::operate(&map, &handler, text, options));
+        let first = problem.lock().expect("nothing panics while holding it").take();
+        match (result, first) {
+            (Ok(output), None) => Ok(output.code),
+            (_, Some(problem)) => Err(problem),
+            (Err(error), None) => Err((error.to_string(), 1, 1)),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The tick: one thread that moves Wasmtime's epoch on, by which runs are preempted.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use crate::memory::SlotPool;
+
+/// How long a run may keep a thread before others get a turn.
+pub(crate) const TICK: Duration = Duration::from_millis(1);
+
+/// Ticks without a run after which the thread sleeps until there is one: an idle program must not wake
+/// a thousand times a second, and a busy one must not pay a wake-up for every run.
+const LINGER_TICKS: u32 = 200;
+
+/// Slots unused for this long are given back.
+const SLOT_IDLE: Duration = Duration::from_secs(10);
+
+struct Shared {
+    /// Guest code being run at this moment, on any thread.
+    active: AtomicUsize,
+    asleep: AtomicBool,
+    ended: AtomicBool,
+}
+
+pub(crate) struct Ticker {
+    shared: Arc<Shared>,
+    thread: Thread,
+}
+
+/// While one lives, the tick goes on.
+pub(crate) struct Ticking<'t>(&'t Ticker);
+
+impl Ticker {
+    pub(crate) fn start(engine: wasmtime::Engine, slots: Arc<SlotPool>) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            active: AtomicUsize::new(0),
+            asleep: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+        });
+        let theirs = shared.clone();
+        let handle = thread::Builder::new()
+            .name("lode-tick".into())
+            .spawn(move || run(&engine, &slots, &theirs))?;
+        Ok(Self { shared, thread: handle.thread().clone() })
+    }
+
+    /// Call before guest code runs.
+    pub(crate) fn ticking(&self) -> Ticking<'_> {
+        self.shared.active.fetch_add(1, Ordering::SeqCst);
+        if self.shared.asleep.swap(false, Ordering::SeqCst) {
+            self.thread.unpark();
+        }
+        Ticking(self)
+    }
+}
+
+impl Drop for Ticking<'_> {
+    fn drop(&mut self) {
+        self.0.shared.active.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::SeqCst);
+        self.thread.unpark();
+    }
+}
+
+fn run(engine: &wasmtime::Engine, slots: &SlotPool, shared: &Shared) {
+    let mut quiet = 0;
+    while !shared.ended.load(Ordering::SeqCst) {
+        if shared.active.load(Ordering::SeqCst) > 0 {
+            quiet = 0;
+        } else {
+            quiet += 1;
+        }
+        if quiet <= LINGER_TICKS {
+            thread::sleep(TICK);
+            engine.increment_epoch();
+            continue;
+        }
+        let idle = slots.release_idle(SLOT_IDLE);
+        shared.asleep.store(true, Ordering::SeqCst);
+        // A run that began between the load above and this store did not see `asleep`.
+        let begun = shared.active.load(Ordering::SeqCst) > 0;
+        if begun {
+            quiet = 0;
+        } else if idle > 0 {
+            thread::park_timeout(SLOT_IDLE);
+        } else {
+            thread::park();
+        }
+    }
+}
