@@ -5,6 +5,8 @@
 
 #include "lode.h"
 
+#include "alloc.c"
+
 /* QuickJS throws its RangeError once this much of the C stack is used. The rest of the 512 KiB
  * (build/toolchain.rs) is for the C frames below the deepest check: the largest, JS_CallInternal with
  * its arguments, stays under 100 KiB as a call has at most 65,535 of them only through apply, which
@@ -77,7 +79,7 @@ void *lode_alloc(uint32_t len) { return malloc(len); }
 void *lode_inbox(void) { return inbox; }
 
 void lode_init(void) {
-    rt = JS_NewRuntime();
+    rt = JS_NewRuntime2(&engine_allocator, NULL);
     JS_SetMaxStackSize(rt, LODE_JS_STACK_BYTES);
     JS_SetGCThreshold(rt, LODE_GC_FIRST_BYTES);
     ctx = JS_NewContext(rt);
@@ -170,9 +172,7 @@ int32_t lode_evaluate(void) {
 void lode_freeze(void) {
     JS_RunGC(rt);
     JS_SetGCThreshold(rt, rt->malloc_state.malloc_size + LODE_GC_FIRST_BYTES);
-    /* Leaves one free block at the heap's end, so that an ordinary run never grows the memory, which
-     * costs a system call each way. Untouched pages take no space in the snapshot. */
-    free(malloc(LODE_HEADROOM_BYTES));
+    freeze_heap(LODE_HEADROOM_BYTES);
 }
 
 void lode_handlers(void) {

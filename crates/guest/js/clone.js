@@ -62,7 +62,8 @@
     'Int16Array', 'Int32Array', 'Uint8Array', 'Uint8ClampedArray', 'Uint16Array', 'Uint32Array',
   ]);
 
-  const refuse = (value) => internal.failDom(`${internal.inspect(value, 0)} could not be cloned.`, 'DataCloneError');
+  const refuse = (value) =>
+    internal.failDom(internal.inspect(value, 0) + ' could not be cloned.', 'DataCloneError');
 
   const emptyLike = (buffer) => {
     if (ArrayBufferPrototypeGetDetached(buffer)) {
@@ -70,7 +71,9 @@
     }
     const length = ArrayBufferPrototypeGetByteLength(buffer);
     return ArrayBufferPrototypeGetResizable(buffer)
-      ? new ArrayBuffer(length, { __proto__: null, maxByteLength: ArrayBufferPrototypeGetMaxByteLength(buffer) })
+      ? new ArrayBuffer(length, {
+        __proto__: null, maxByteLength: ArrayBufferPrototypeGetMaxByteLength(buffer),
+      })
       : new ArrayBuffer(length);
   };
   const copyBytes = (from, to) => TypedArrayPrototypeSet(new Uint8Array(to), new Uint8Array(from));
@@ -120,7 +123,9 @@
 
   const fillError = (state, original, clone) => {
     const message = ReflectGetOwnPropertyDescriptor(original, 'message');
-    if (message !== undefined && isData(message)) hidden(clone, 'message', internal.toDOMString(message.value));
+    if (message !== undefined && isData(message)) {
+      hidden(clone, 'message', internal.toDOMString(message.value));
+    }
     const cause = ReflectGetOwnPropertyDescriptor(original, 'cause');
     if (cause !== undefined && isData(cause)) hidden(clone, 'cause', cloneOf(state, cause.value));
     const stack = stackOf(original);
@@ -134,7 +139,8 @@
   };
 
   const cloneDomException = (state, original) => {
-    const clone = new DOMException(DOMExceptionPrototypeGetMessage(original), DOMExceptionPrototypeGetName(original));
+    const clone = new DOMException(DOMExceptionPrototypeGetMessage(original),
+      DOMExceptionPrototypeGetName(original));
     const stack = stackOf(original);
     if (typeof stack === 'string') hidden(clone, 'stack', stack);
     return remember(state, original, clone);
@@ -205,7 +211,9 @@
     if (transfer === undefined) return buffers;
     const known = new Set();
     const isSequence = internal.isObject(transfer) && internal.iterate(transfer, (item) => {
-      if (!internal.isObject(item)) internal.fail(TypeError, 'structuredClone: only objects can be transferred');
+      if (!internal.isObject(item)) {
+        internal.fail(TypeError, 'structuredClone: only objects can be transferred');
+      }
       if (native.classOf(item) !== 'ArrayBuffer') {
         internal.failDom('Value could not be transferred.', 'DataCloneError');
       }

@@ -14,6 +14,7 @@
     NumberParseFloat,
     NumberParseInt,
     NumberPrototypeToFixed,
+    ReflectApply,
     ReflectGetOwnPropertyDescriptor,
     ReflectOwnKeys,
     StringPrototypeEndsWith,
@@ -56,7 +57,7 @@
   // What `%<letter>` makes of a value; undefined: not a directive.
   const directive = (letter, v) => {
     switch (letter) {
-      case 's': return typeof v === 'string' ? shortened(v) : internal.isObject(v) ? inspect(v, 0) : primitive(v);
+      case 's': return typeof v === 'string' ? shortened(v) : inspect(v, 0);
       case 'd': return number(v, asDecimal);
       case 'i': return number(v, asInteger);
       case 'f': return number(v, asFloat);
@@ -105,7 +106,7 @@
   let surplus = 0; // groups deeper than indentation goes
 
   const write = (level, text) => native.log(level, internal.limitText(
-    indent === '' ? text : indent + replaceAll(text, '\n', `\n${indent}`)));
+    indent === '' ? text : indent + replaceAll(text, '\n', '\n' + indent)));
   const print = (level, args) => write(level, internal.format(args));
 
   const labelOf = (label) => (label === undefined ? 'default' : plain(label));
@@ -113,11 +114,11 @@
   const elapsed = (label) => {
     const started = MapPrototypeGet(timers, label);
     if (started === undefined) {
-      write(WARN, `No such label '${label}' for console.time()`);
+      write(WARN, "No such label '" + label + "' for console.time()");
       return undefined;
     }
     const ms = DateNow() - started;
-    return `${label}: ${ms < 1000 ? `${ms}ms` : `${NumberPrototypeToFixed(ms / 1000, 3)}s`}`;
+    return label + ': ' + (ms < 1000 ? ms + 'ms' : NumberPrototypeToFixed(ms / 1000, 3) + 's');
   };
 
   // ---- table ----
@@ -156,12 +157,12 @@
     const line = (row) => {
       const cells = list();
       for (let c = 0; c < widths.length; c++) {
-        cells[c] = StringPrototypePadEnd(c in row ? ` ${row[c]}` : '', widths[c]);
+        cells[c] = StringPrototypePadEnd(c in row ? ' ' + row[c] : '', widths[c]);
       }
-      return `│${ArrayPrototypeJoin(cells, '│')}│`;
+      return '│' + ArrayPrototypeJoin(cells, '│') + '│';
     };
-    let text = `${rule('┌', '┬', '┐')}\n${line(columns)}\n${rule('├', '┼', '┤')}\n`;
-    for (let r = 0; r < rows.length; r++) text += `${line(rows[r])}\n`;
+    let text = rule('┌', '┬', '┐') + '\n' + line(columns) + '\n' + rule('├', '┼', '┤') + '\n';
+    for (let r = 0; r < rows.length; r++) text += line(rows[r]) + '\n';
     return text + rule('└', '┴', '┘');
   };
 
@@ -209,14 +210,14 @@
     warn(...args) { print(WARN, args); },
     error(...args) { print(ERROR, args); },
     trace(...args) {
-      const head = args.length === 0 ? 'Trace' : `Trace: ${internal.format(args)}`;
+      const head = args.length === 0 ? 'Trace' : 'Trace: ' + internal.format(args);
       try {
         internal.fail(Error, ''); // for a stack without our frames
       } catch (here) {
         const stack = inheritedData(here, 'stack');
         const at = typeof stack === 'string' ? StringPrototypeIndexOf(stack, '    at ') : -1;
         const end = typeof stack === 'string' && StringPrototypeEndsWith(stack, '\n') ? -1 : undefined;
-        write(INFO, at < 0 ? head : `${head}\n${StringPrototypeSlice(stack, at, end)}`);
+        write(INFO, at < 0 ? head : head + '\n' + StringPrototypeSlice(stack, at, end));
       }
     },
     dir(item = undefined, options = undefined) {
@@ -232,26 +233,26 @@
     assert(condition = false, ...args) {
       if (condition) return;
       const detail = args.length === 0 ? '' : internal.format(args);
-      write(ERROR, detail === '' ? 'Assertion failed' : `Assertion failed: ${detail}`);
+      write(ERROR, detail === '' ? 'Assertion failed' : 'Assertion failed: ' + detail);
     },
     count(label = 'default') {
       const name = labelOf(label);
       const count = (MapPrototypeGet(counts, name) ?? 0) + 1;
       MapPrototypeSet(counts, name, count);
-      write(INFO, `${name}: ${count}`);
+      write(INFO, name + ': ' + count);
     },
     countReset(label = 'default') {
       const name = labelOf(label);
-      if (!MapPrototypeDelete(counts, name)) write(WARN, `Count for '${name}' does not exist`);
+      if (!MapPrototypeDelete(counts, name)) write(WARN, "Count for '" + name + "' does not exist");
     },
     time(label = 'default') {
       const name = labelOf(label);
       if (MapPrototypeGet(timers, name) === undefined) MapPrototypeSet(timers, name, DateNow());
-      else write(WARN, `Label '${name}' already exists for console.time()`);
+      else write(WARN, "Label '" + name + "' already exists for console.time()");
     },
     timeLog(label = 'default', ...args) {
       const text = elapsed(labelOf(label));
-      if (text !== undefined) write(INFO, args.length === 0 ? text : `${text} ${internal.format(args)}`);
+      if (text !== undefined) write(INFO, args.length === 0 ? text : text + ' ' + internal.format(args));
     },
     timeEnd(label = 'default') {
       const name = labelOf(label);
@@ -264,7 +265,7 @@
       if (indent.length < MAX_INDENT) indent += '  ';
       else surplus++;
     },
-    groupCollapsed(...args) { methods.group(...args); },
+    groupCollapsed(...args) { ReflectApply(methods.group, this, args); },
     groupEnd() {
       if (surplus > 0) surplus--;
       else indent = StringPrototypeSlice(indent, 2);

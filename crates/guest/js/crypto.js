@@ -48,7 +48,7 @@
       }
       const length = TypedArrayPrototypeGetByteLength(array);
       if (length > MAX_BYTES) {
-        internal.failDom(`The array has ${length} bytes: at most ${MAX_BYTES} can be asked for`,
+        internal.failDom('The array has ' + length + ' bytes: at most ' + MAX_BYTES + ' can be asked for',
           'QuotaExceededError');
       }
       if (length > 0) {

@@ -41,7 +41,8 @@
     return content(text, 'application/json');
   };
 
-  const decode = (body) => (body === null || typeof body === 'string' ? body : native.utf8Decode(body, false));
+  const decode = (body) =>
+    (body === null || typeof body === 'string' ? body : native.utf8Decode(body, false));
   const textOf = (body) => {
     const text = decode(body) ?? '';
     return StringPrototypeCharCodeAt(text, 0) === 0xFEFF ? StringPrototypeSlice(text, 1) : text;
@@ -53,7 +54,9 @@
     const text = toDOMString(given);
     for (let i = 0; i < text.length; i++) {
       const c = StringPrototypeCharCodeAt(text, i);
-      if ((c < 32 && c !== 9) || c === 127 || c > 255) internal.fail(TypeError, 'Response: invalid statusText');
+      if ((c < 32 && c !== 9) || c === 127 || c > 255) {
+        internal.fail(TypeError, 'Response: invalid statusText');
+      }
     }
     return text;
   };
@@ -87,7 +90,7 @@
       }
       if (given.body === null) return;
       if (hasNoBody(this.#status)) {
-        internal.fail(TypeError, `Response: a response with status ${this.#status} has no body`);
+        internal.fail(TypeError, 'Response: a response with status ' + this.#status + ' has no body');
       }
       this.#body = given.body;
       const items = itemsOf(this.#headers);
@@ -116,7 +119,9 @@
       const parts = internal.parseUrl(url);
       if (parts === null) internal.fail(TypeError, 'Response.redirect: invalid URL');
       const code = toUint16(status);
-      if (!isRedirect(code)) internal.fail(RangeError, `Response.redirect: ${code} is no redirect status`);
+      if (!isRedirect(code)) {
+        internal.fail(RangeError, 'Response.redirect: ' + code + ' is no redirect status');
+      }
       const response = new Response();
       response.#status = code;
       const items = itemsOf(response.#headers);
@@ -177,7 +182,8 @@
       } catch (error) {
         // The engine's own message, without our frames.
         const message = ReflectGetOwnPropertyDescriptor(error, 'message')?.value;
-        return internal.fail(SyntaxError, typeof message === 'string' ? message : 'Response.json: invalid JSON');
+        return internal.fail(SyntaxError,
+          typeof message === 'string' ? message : 'Response.json: invalid JSON');
       }
     }
 

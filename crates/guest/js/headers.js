@@ -24,8 +24,10 @@
   const headerName = (given, what) => {
     const name = toDOMString(given);
     let valid = name !== '';
-    for (let i = 0; i < name.length && valid; i++) valid = isTokenCharacter(StringPrototypeCharCodeAt(name, i));
-    if (!valid) internal.fail(TypeError, `${what}: ${internal.inspect(name)} is not a header name`);
+    for (let i = 0; i < name.length && valid; i++) {
+      valid = isTokenCharacter(StringPrototypeCharCodeAt(name, i));
+    }
+    if (!valid) internal.fail(TypeError, what + ': ' + internal.inspect(name) + ' is not a header name');
     return StringPrototypeToLowerCase(name);
   };
 
@@ -40,7 +42,7 @@
     for (let i = start; i < end; i++) {
       const c = StringPrototypeCharCodeAt(text, i);
       if (c === 0 || c === 10 || c === 13 || c > 255) {
-        internal.fail(TypeError, `${what}: ${internal.inspect(text)} is not a header value`);
+        internal.fail(TypeError, what + ': ' + internal.inspect(text) + ' is not a header value');
       }
     }
     return StringPrototypeSlice(text, start, end);
@@ -56,7 +58,7 @@
   const valueIn = (items, name) => {
     let found = null;
     for (let i = 0; i < items.length; i += 2) {
-      if (items[i] === name) found = found === null ? items[i + 1] : `${found}, ${items[i + 1]}`;
+      if (items[i] === name) found = found === null ? items[i + 1] : found + ', ' + items[i + 1];
     }
     return found;
   };
@@ -110,7 +112,7 @@
       return itemsOf(value) ?? internal.illegalInvocation();
     }
     #changing(what) {
-      if (this.#immutable) internal.fail(TypeError, `${what}: these headers are immutable`);
+      if (this.#immutable) internal.fail(TypeError, what + ': these headers are immutable');
       this.#sorted = undefined;
     }
     #append(name, value, what) {
@@ -216,7 +218,7 @@
     const record = { __proto__: null };
     for (let i = 0; i < pairs.length; i++) {
       const name = pairs[i][0];
-      record[name] = name in record ? `${record[name]}, ${pairs[i][1]}` : pairs[i][1];
+      record[name] = name in record ? record[name] + ', ' + pairs[i][1] : pairs[i][1];
     }
     return record;
   };

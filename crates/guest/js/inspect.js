@@ -22,6 +22,7 @@
     StringPrototypeIncludes,
     StringPrototypePadStart,
     StringPrototypeSlice,
+    StringPrototypeStartsWith,
     StringPrototypeValueOf,
     SymbolPrototypeValueOf,
     SymbolToStringTag,
@@ -43,6 +44,7 @@
   const DEFAULT_DEPTH = 3;
   const DEEPEST = 50; // the engine's stack is finite
   const LINE = 72;
+  const UNSHOWN = '[a value that cannot be shown]';
 
   // `state.left` counts down the characters still wanted: past zero every part is '…', so that no object,
   // however wide or deep, costs much more than what is shown of it.
@@ -67,7 +69,7 @@
         parts[parts.length] = '…';
         return;
       }
-      const key = spend(state, `${keyText(keys[i])}: `);
+      const key = spend(state, keyText(keys[i]) + ': ');
       parts[parts.length] = key + formatProperty(state, descriptor, depth);
     }
   };
@@ -91,7 +93,8 @@
       keys ??= ReflectOwnKeys(value);
       while (k < keys.length && isIndex(keys[k]) && +keys[k] < i) k++;
       const next = k < keys.length && isIndex(keys[k]) ? +keys[k] : length;
-      parts[parts.length] = spend(state, `<${next - i} empty item${next - i === 1 ? '' : 's'}>`);
+      const holes = next - i;
+      parts[parts.length] = spend(state, '<' + holes + ' empty item' + (holes === 1 ? '' : 's') + '>');
       i = next;
     }
     addMore(parts, length, i);
@@ -109,7 +112,7 @@
     // forEach cannot be left early, but what is not shown costs almost nothing.
     MapPrototypeForEach(map, (item, key) => {
       if (seen >= MAX_ITEMS || state.left <= 0) return;
-      parts[seen++] = `${format(state, key, depth + 1)} => ${format(state, item, depth + 1)}`;
+      parts[seen++] = format(state, key, depth + 1) + ' => ' + format(state, item, depth + 1);
     });
     addMore(parts, MapPrototypeGetSize(map), seen);
   };
@@ -135,10 +138,10 @@
     for (let i = 0; i < length && i < MAX_BYTES; i++) {
       shown[i] = StringPrototypePadStart(NumberPrototypeToString(bytes[i], 16), 2, '0');
     }
-    const more = length > MAX_BYTES ? ` ${moreThan(length, MAX_BYTES, 'byte')}` : '';
+    const more = length > MAX_BYTES ? ' ' + moreThan(length, MAX_BYTES, 'byte') : '';
     parts[0] = ArrayBufferPrototypeGetDetached(buffer) ? '(detached)'
-      : spend(state, `[Uint8Contents]: <${ArrayPrototypeJoin(shown, ' ')}${more}>`);
-    parts[1] = `byteLength: ${length}`;
+      : spend(state, '[Uint8Contents]: <' + ArrayPrototypeJoin(shown, ' ') + more + '>');
+    parts[1] = 'byteLength: ' + length;
   };
 
   // What stands for a value whose class has a text of its own, else undefined.
@@ -166,8 +169,8 @@
       case 'Promise': return addPromise(state, parts, value, depth);
       case 'ArrayBuffer': return addBuffer(state, parts, value);
       case 'DataView':
-        parts[0] = `byteLength: ${DataViewPrototypeGetByteLength(value)}`;
-        parts[1] = `byteOffset: ${DataViewPrototypeGetByteOffset(value)}`;
+        parts[0] = 'byteLength: ' + DataViewPrototypeGetByteLength(value);
+        parts[1] = 'byteOffset: ' + DataViewPrototypeGetByteOffset(value);
         return undefined;
       case 'Object': {
         const platform = internal.describePlatform(value);
@@ -180,25 +183,27 @@
   const labelOf = (value, kind) => {
     const name = constructorName(value);
     let label = name;
-    if (name === '') label = ReflectGetPrototypeOf(value) === null ? `[${kind}: null prototype]` : kind;
-    if (kind === 'Map') label += `(${MapPrototypeGetSize(value)})`;
-    if (kind === 'Set') label += `(${SetPrototypeGetSize(value)})`;
+    if (name === '') {
+      label = ReflectGetPrototypeOf(value) === null ? '[' + kind + ': null prototype]' : kind;
+    }
+    if (kind === 'Map') label += '(' + MapPrototypeGetSize(value) + ')';
+    if (kind === 'Set') label += '(' + SetPrototypeGetSize(value) + ')';
     const tag = inheritedData(value, SymbolToStringTag);
-    if (typeof tag === 'string' && tag !== '' && tag !== name && tag !== label) label += ` [${tag}]`;
+    if (typeof tag === 'string' && tag !== '' && tag !== name && tag !== label) label += ' [' + tag + ']';
     return label;
   };
 
   const enclose = (prefix, open, parts, close) => {
-    if (parts.length === 0) return `${prefix}${open}${close}`;
+    if (parts.length === 0) return prefix + open + close;
     let width = prefix.length + parts.length * 2;
     let oneLine = true;
     for (let i = 0; i < parts.length; i++) {
       width += parts[i].length;
       if (width > LINE || StringPrototypeIncludes(parts[i], '\n')) oneLine = false;
     }
-    if (oneLine) return `${prefix}${open} ${ArrayPrototypeJoin(parts, ', ')} ${close}`;
+    if (oneLine) return prefix + open + ' ' + ArrayPrototypeJoin(parts, ', ') + ' ' + close;
     for (let i = 0; i < parts.length; i++) parts[i] = replaceAll(parts[i], '\n', '\n  ');
-    return `${prefix}${open}\n  ${ArrayPrototypeJoin(parts, ',\n  ')}\n${close}`;
+    return prefix + open + '\n  ' + ArrayPrototypeJoin(parts, ',\n  ') + '\n' + close;
   };
 
   const formatArray = (state, value, kind, depth) => {
@@ -206,12 +211,12 @@
     const length = isArray ? value.length : TypedArrayPrototypeGetLength(value);
     const name = constructorName(value);
     const label = name === '' ? kind : name;
-    if (depth > state.depth) return `[${label}]`;
+    if (depth > state.depth) return '[' + label + ']';
     const parts = list();
     if (isArray) addElements(state, parts, value, depth);
     else addTyped(state, parts, value);
     if (isArray && length <= MAX_LISTED) addProperties(state, parts, value, depth, isIndex);
-    return enclose(label === 'Array' ? '' : `${label}(${length}) `, '[', parts, ']');
+    return enclose(label === 'Array' ? '' : label + '(' + length + ') ', '[', parts, ']');
   };
 
   const isErrorDetail = (key) => key === 'stack' || key === 'cause' || key === 'errors';
@@ -223,23 +228,23 @@
     const parts = list();
     if (text === undefined) {
       const label = labelOf(value, kind);
-      if (depth > state.depth) return label[0] === '[' ? label : `[${label}]`;
+      if (depth > state.depth) return StringPrototypeStartsWith(label, '[') ? label : '[' + label + ']';
       addContents(state, parts, value, kind, depth);
       addProperties(state, parts, value, depth);
-      return enclose(label === 'Object' ? '' : `${label} `, '{', parts, '}');
+      return enclose(label === 'Object' ? '' : label + ' ', '{', parts, '}');
     }
     spend(state, text);
     if (depth > state.depth) return text;
     if (kind === 'Error' || kind === 'DOMException') {
       const cause = ReflectGetOwnPropertyDescriptor(value, 'cause');
-      if (cause !== undefined) parts[0] = `[cause]: ${formatProperty(state, cause, depth)}`;
+      if (cause !== undefined) parts[0] = '[cause]: ' + formatProperty(state, cause, depth);
       const errors = ReflectGetOwnPropertyDescriptor(value, 'errors');
-      if (errors !== undefined) parts[parts.length] = `[errors]: ${formatProperty(state, errors, depth)}`;
+      if (errors !== undefined) parts[parts.length] = '[errors]: ' + formatProperty(state, errors, depth);
       addProperties(state, parts, value, depth, isErrorDetail);
     } else {
       addProperties(state, parts, value, depth, kind === 'String' ? isIndex : undefined);
     }
-    return parts.length === 0 ? text : enclose(`${text} `, '{', parts, '}');
+    return parts.length === 0 ? text : enclose(text + ' ', '{', parts, '}');
   };
 
   const format = (state, given, depth) => {
@@ -255,13 +260,19 @@
     for (let i = 0; i < path.length; i++) {
       if (path[i].value !== value) continue;
       if (path[i].mark === 0) path[i].mark = ++state.marks;
-      return `[Circular *${path[i].mark}]`;
+      return '[Circular *' + path[i].mark + ']';
     }
     const here = { __proto__: null, value, mark: 0 };
-    path[path.length] = here;
-    const text = formatObject(state, value, depth);
-    path.length--;
-    return here.mark === 0 ? text : `<ref *${here.mark}> ${text}`;
+    const level = path.length;
+    path[level] = here;
+    let text;
+    try {
+      text = formatObject(state, value, depth);
+    } catch {
+      text = UNSHOWN; // out of stack or memory: what is around it can still be shown
+    }
+    path.length = level;
+    return here.mark === 0 ? text : '<ref *' + here.mark + '> ' + text;
   };
 
   internal.inspect = (value, depth = DEFAULT_DEPTH) => {
@@ -269,7 +280,7 @@
       const deepest = depth < DEEPEST ? depth : DEEPEST; // also what NaN and Infinity become
       return format({ __proto__: null, left: MAX_OUTPUT, depth: deepest, marks: 0, path: list() }, value, 0);
     } catch {
-      return '[a value that cannot be shown]'; // out of memory or stack
+      return UNSHOWN;
     }
   };
 
@@ -281,6 +292,6 @@
     let end = MAX_OUTPUT;
     while ((bytes[end] & 0xC0) === 0x80) end--;
     const kept = new Uint8Array(TypedArrayPrototypeGetBuffer(bytes), 0, end);
-    return `${native.utf8Decode(kept, false)}... (cut)`;
+    return native.utf8Decode(kept, false) + '... (cut)';
   };
 })

@@ -79,8 +79,8 @@
     for (let i = 0; i < text.length; i++) {
       const code = StringPrototypeCharCodeAt(text, i);
       if (code >= 32 && code !== 92 && code !== markCode && (code < 127 || code > 159)) continue;
-      out += StringPrototypeSlice(text, start, i) + (code === markCode ? `\\${mark}` : ESCAPES[code] ??
-        `\\x${StringPrototypePadStart(NumberPrototypeToString(code, 16), 2, '0')}`);
+      out += StringPrototypeSlice(text, start, i) + (code === markCode ? '\\' + mark : ESCAPES[code] ??
+        '\\x' + StringPrototypePadStart(NumberPrototypeToString(code, 16), 2, '0'));
       start = i + 1;
     }
     return mark + out + StringPrototypeSlice(text, start) + mark;
@@ -88,7 +88,7 @@
 
   const moreThan = (length, max, what) => {
     const more = length - max;
-    return more > 0 ? `... ${more} more ${what}${more === 1 ? '' : 's'}` : '';
+    return more > 0 ? '... ' + more + ' more ' + what + (more === 1 ? '' : 's') : '';
   };
   const shorten = (text, dress) => (text.length <= MAX_STRING ? dress(text)
     : dress(StringPrototypeSlice(text, 0, MAX_STRING)) + moreThan(text.length, MAX_STRING, 'character'));
@@ -97,7 +97,7 @@
     switch (typeof v) {
       case 'string': return shorten(v, quote);
       case 'number': return ObjectIs(v, -0) ? '-0' : NumberPrototypeToString(v);
-      case 'bigint': return `${BigIntPrototypeToString(v)}n`;
+      case 'bigint': return BigIntPrototypeToString(v) + 'n';
       case 'symbol': return SymbolPrototypeToString(v);
       default: return v === null ? 'null' : v === undefined ? 'undefined' : v ? 'true' : 'false';
     }
@@ -113,7 +113,7 @@
     return true;
   };
 
-  const keyText = (key) => (typeof key === 'symbol' ? `[${SymbolPrototypeToString(key)}]`
+  const keyText = (key) => (typeof key === 'symbol' ? '[' + SymbolPrototypeToString(key) + ']'
     : isIdentifier(key) ? key : shorten(key, quote));
 
   const isIndex = (key) => {
@@ -122,11 +122,11 @@
     return true;
   };
 
-  const regExpText = (v) => `/${RegExpPrototypeGetSource(v)}/${RegExpPrototypeGetHasIndices(v) ? 'd' : ''}${
-    RegExpPrototypeGetGlobal(v) ? 'g' : ''}${RegExpPrototypeGetIgnoreCase(v) ? 'i' : ''}${
-    RegExpPrototypeGetMultiline(v) ? 'm' : ''}${RegExpPrototypeGetDotAll(v) ? 's' : ''}${
-    RegExpPrototypeGetUnicode(v) ? 'u' : ''}${RegExpPrototypeGetUnicodeSets(v) ? 'v' : ''}${
-    RegExpPrototypeGetSticky(v) ? 'y' : ''}`;
+  const regExpText = (v) => '/' + RegExpPrototypeGetSource(v) + '/' +
+    (RegExpPrototypeGetHasIndices(v) ? 'd' : '') + (RegExpPrototypeGetGlobal(v) ? 'g' : '') +
+    (RegExpPrototypeGetIgnoreCase(v) ? 'i' : '') + (RegExpPrototypeGetMultiline(v) ? 'm' : '') +
+    (RegExpPrototypeGetDotAll(v) ? 's' : '') + (RegExpPrototypeGetUnicode(v) ? 'u' : '') +
+    (RegExpPrototypeGetUnicodeSets(v) ? 'v' : '') + (RegExpPrototypeGetSticky(v) ? 'y' : '');
 
   const dateText = (v) => (DatePrototypeGetTime(v) === DatePrototypeGetTime(v) // NaN is not itself
     ? DatePrototypeToISOString(v) : 'Invalid Date');
@@ -136,11 +136,12 @@
     if (StringPrototypeStartsWith(FunctionPrototypeToString(v), 'class')) {
       const parent = ReflectGetPrototypeOf(v);
       const parentName = parent === null ? 'null' : nameOf(parent);
-      const heritage = parentName === '' ? '' : ` extends ${parentName}`;
-      return `[class ${name === '' ? '(anonymous)' : name}${heritage}]`;
+      const heritage = parentName === '' ? '' : ' extends ' + parentName;
+      return '[class ' + (name === '' ? '(anonymous)' : name) + heritage + ']';
     }
     const tag = inheritedData(v, SymbolToStringTag);
-    return `[${typeof tag === 'string' ? tag : 'Function'}${name === '' ? ' (anonymous)' : `: ${name}`}]`;
+    const what = typeof tag === 'string' ? tag : 'Function';
+    return '[' + what + (name === '' ? ' (anonymous)' : ': ' + name) + ']';
   };
 
   const stackOf = (error) => {
@@ -154,14 +155,14 @@
     const name = dom ? DOMExceptionPrototypeGetName(v) : inheritedData(v, 'name');
     const message = dom ? DOMExceptionPrototypeGetMessage(v) : inheritedData(v, 'message');
     let head = typeof name === 'string' ? name : 'Error';
-    if (typeof message === 'string' && message !== '') head += `: ${message}`;
+    if (typeof message === 'string' && message !== '') head += ': ' + message;
     let stack = stackOf(v);
-    if (typeof stack !== 'string' || stack === '') return `[${head}]`;
+    if (typeof stack !== 'string' || stack === '') return '[' + head + ']';
     if (internal.cleanStack !== undefined) stack = internal.cleanStack(stack);
     while (StringPrototypeEndsWith(stack, '\n')) stack = StringPrototypeSlice(stack, 0, -1);
-    return StringPrototypeStartsWith(stack, head) ? stack : stack === '' ? head : `${head}\n${stack}`;
+    return StringPrototypeStartsWith(stack, head) ? stack : stack === '' ? head : head + '\n' + stack;
   };
-  const boxed = (kind, value) => `[${kind}: ${primitive(value)}]`;
+  const boxed = (kind, value) => '[' + kind + ': ' + primitive(value) + ']';
 
   internal.leaves = {
     __proto__: null,

@@ -78,7 +78,8 @@
       iso = isoOf(new Date(given));
     } else if (native.classOf(given) === 'Date') {
       iso = isoOf(given);
-    } else if (isObject(given) && given._isAMomentObject === true && typeof given.toISOString === 'function') {
+    } else if (isObject(given) && given._isAMomentObject === true &&
+        typeof given.toISOString === 'function') {
       // A script that bundles moment itself.
       iso = given.toISOString();
       if (typeof iso !== 'string') return null;
@@ -163,8 +164,8 @@
       const items = own(group === undefined ? acl : own(acl, group), key);
       return ArrayIsArray(items) ? items : undefined;
     };
-    hidden(acl, `get${name}s`, () => found() ?? []);
-    hidden(acl, `add${name}`, (id) => {
+    hidden(acl, 'get' + name + 's', () => found() ?? []);
+    hidden(acl, 'add' + name, (id) => {
       let items = found();
       if (items === undefined) {
         items = [];
@@ -173,7 +174,7 @@
       if (indexIn(items, id) < 0) define(items, items.length, id, true);
       return acl;
     });
-    hidden(acl, `remove${name}`, (id) => {
+    hidden(acl, 'remove' + name, (id) => {
       const items = found();
       if (items === undefined) return acl;
       let kept = 0;
@@ -201,8 +202,8 @@
   const entityModule = (appKey) => {
     const newId = idMaker();
 
-    // entity(): a new one; entity(id): one with that _id; entity(object): the object, completed. Metadata it
-    // has already is kept, only `lmt` becomes now.
+    // entity(): a new one; entity(id): one with that _id; entity(object): the object, completed. Metadata
+    // it has already is kept, only `lmt` becomes now.
     const entity = (given) => {
       let made = given;
       if (given === undefined || given === null) made = {};

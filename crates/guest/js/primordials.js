@@ -2,6 +2,11 @@
 // and every global, so what runs after them calls only what was kept here. Names follow Node's:
 // `ArrayPrototypeJoin(array, separator)` is `array.join(separator)`, `MapPrototypeGetSize(map)` is
 // `map.size`. Only what some file uses is kept: each costs memory in every snapshot.
+//
+// What must not run after customer code either, for what it looks up: `for`-`of` and array patterns and spread
+// (the array iterator), a template literal with an expression (QuickJS calls String.prototype.concat for it),
+// `array[i] = x` past the end (setters of Array.prototype), `text[i]` past the end (getters of
+// String.prototype), a property descriptor or options object that inherits.
 (function (native, primordials, internal) {
   'use strict';
 
@@ -33,9 +38,8 @@
     }
   };
 
-  keep('uncurryThis', uncurryThis);
   for (const name of [
-    'AggregateError', 'Array', 'ArrayBuffer', 'BigInt', 'BigInt64Array', 'BigUint64Array', 'Boolean',
+    'Array', 'ArrayBuffer', 'BigInt', 'BigInt64Array', 'BigUint64Array', 'Boolean',
     'DataView', 'Date', 'DOMException', 'Error', 'EvalError', 'Float32Array', 'Float64Array', 'Int8Array',
     'Int16Array', 'Int32Array', 'Map', 'Number', 'Object', 'Promise', 'RangeError', 'ReferenceError',
     'RegExp', 'Set', 'String', 'Symbol', 'SyntaxError', 'TypeError', 'URIError', 'Uint8Array',
@@ -43,56 +47,37 @@
   ]) keep(name, globalThis[name]);
   if (typeof Float16Array === 'function') keep('Float16Array', Float16Array);
 
-  keepStatics(Reflect, 'Reflect', [
-    'apply', 'construct', 'defineProperty', 'deleteProperty', 'get', 'getOwnPropertyDescriptor',
-    'getPrototypeOf', 'has', 'ownKeys', 'set', 'setPrototypeOf',
-  ]);
-  keepStatics(Object, 'Object', [
-    'create', 'defineProperty', 'freeze', 'getPrototypeOf', 'hasOwn', 'is', 'keys', 'setPrototypeOf',
-  ]);
+  keepStatics(Reflect, 'Reflect', ['apply', 'getOwnPropertyDescriptor', 'getPrototypeOf', 'has', 'ownKeys']);
+  keepStatics(Object, 'Object', ['defineProperty', 'hasOwn', 'is', 'setPrototypeOf']);
   keepStatics(JSON, 'JSON', ['parse', 'stringify']);
-  keepStatics(Math, 'Math', ['abs', 'floor', 'max', 'min', 'trunc']);
-  keepStatics(Number, 'Number', [
-    'isFinite', 'isInteger', 'isNaN', 'isSafeInteger', 'parseFloat', 'parseInt',
-  ]);
+  keepStatics(Math, 'Math', ['floor', 'trunc']);
+  keepStatics(Number, 'Number', ['isInteger', 'parseFloat', 'parseInt']);
   keepStatics(String, 'String', ['fromCharCode']);
   keepStatics(Array, 'Array', ['isArray', 'prototype']);
-  keepStatics(Object, 'Object', ['prototype']);
-  keepStatics(Function, 'Function', ['prototype']);
-  keepStatics(ArrayBuffer, 'ArrayBuffer', ['isView']);
   keepStatics(Date, 'Date', ['now']);
-  keepStatics(Symbol, 'Symbol', ['asyncIterator', 'hasInstance', 'iterator', 'toPrimitive', 'toStringTag']);
-  // Promise's statics need their receiver.
-  for (const name of ['resolve', 'reject', 'withResolvers']) {
-    if (typeof Promise[name] === 'function') {
-      keep(`Promise${capital(name)}`, bind.call(Promise[name], Promise));
-    }
-  }
+  keepStatics(Symbol, 'Symbol', ['iterator', 'toStringTag']);
+  keep('PromiseResolve', bind.call(Promise.resolve, Promise)); // it needs its receiver
 
-  keepMethods(Array.prototype, 'ArrayPrototype', ['indexOf', 'join', 'push', 'sort']);
+  keepMethods(Array.prototype, 'ArrayPrototype', ['join', 'sort']);
   keepMethods(ArrayBuffer.prototype, 'ArrayBufferPrototype', ['transfer']);
   keepMethods(BigInt.prototype, 'BigIntPrototype', ['toString', 'valueOf']);
   keepMethods(Boolean.prototype, 'BooleanPrototype', ['valueOf']);
   keepMethods(Date.prototype, 'DatePrototype', ['getTime', 'toISOString']);
-  keepMethods(Error.prototype, 'ErrorPrototype', ['toString']);
   keepMethods(Function.prototype, 'FunctionPrototype', ['toString']);
-  keepMethods(Map.prototype, 'MapPrototype', ['clear', 'delete', 'forEach', 'get', 'has', 'set']);
+  keepMethods(Map.prototype, 'MapPrototype', ['delete', 'forEach', 'get', 'set']);
   keepMethods(Number.prototype, 'NumberPrototype', ['toFixed', 'toString', 'valueOf']);
-  keepMethods(Promise.prototype, 'PromisePrototype', ['then']);
-  keepMethods(RegExp.prototype, 'RegExpPrototype', ['exec']);
-  keepMethods(Set.prototype, 'SetPrototype', ['add', 'delete', 'forEach', 'has']);
+  keepMethods(Set.prototype, 'SetPrototype', ['add', 'forEach', 'has']);
   keepMethods(String.prototype, 'StringPrototype', [
-    'charCodeAt', 'codePointAt', 'endsWith', 'includes', 'indexOf', 'isWellFormed', 'lastIndexOf', 'padEnd',
-    'padStart', 'repeat', 'slice', 'startsWith', 'toLowerCase', 'toUpperCase', 'toWellFormed', 'trim',
+    'charCodeAt', 'endsWith', 'includes', 'indexOf', 'isWellFormed', 'lastIndexOf', 'padEnd',
+    'padStart', 'repeat', 'slice', 'startsWith', 'toLowerCase', 'toWellFormed', 'trim',
     'valueOf',
   ]);
   keepMethods(Symbol.prototype, 'SymbolPrototype', ['toString', 'valueOf']);
-  keepMethods(WeakMap.prototype, 'WeakMapPrototype', ['get', 'has', 'set']);
+  keepMethods(WeakMap.prototype, 'WeakMapPrototype', ['get', 'set']);
   keepMethods(WeakRef.prototype, 'WeakRefPrototype', ['deref']);
-  keepMethods(WeakSet.prototype, 'WeakSetPrototype', ['add', 'has']);
 
   const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
-  keepMethods(typedArray, 'TypedArrayPrototype', ['fill', 'set']);
+  keepMethods(typedArray, 'TypedArrayPrototype', ['set']);
   keepGetters(typedArray, 'TypedArrayPrototype', ['buffer', 'byteLength', 'byteOffset', 'length']);
   keepGetters(DataView.prototype, 'DataViewPrototype', ['buffer', 'byteLength', 'byteOffset']);
   keepGetters(ArrayBuffer.prototype, 'ArrayBufferPrototype', [
@@ -101,7 +86,6 @@
   keepGetters(DOMException.prototype, 'DOMExceptionPrototype', ['message', 'name']);
   keepGetters(Map.prototype, 'MapPrototype', ['size']);
   keepGetters(Set.prototype, 'SetPrototype', ['size']);
-  keepGetters(Symbol.prototype, 'SymbolPrototype', ['description']);
   // Each flag has its own getter because `flags` itself reads the others through the prototype.
   keepGetters(RegExp.prototype, 'RegExpPrototype', [
     'dotAll', 'global', 'hasIndices', 'ignoreCase', 'multiline', 'source', 'sticky', 'unicode', 'unicodeSets',

@@ -59,10 +59,12 @@
       const start = StringPrototypeIndexOf(text, open, at);
       if (start < 0) break;
       let inside = start + open.length;
-      const mark = text[inside];
-      const ending = mark === '{' ? `}${close}` : mark === '=' ? `=${close}` : close;
+      const mark = StringPrototypeSlice(text, inside, inside + 1);
+      const ending = mark === '{' ? '}' + close : mark === '=' ? '=' + close : close;
       const stop = StringPrototypeIndexOf(text, ending, inside);
-      if (stop < 0) internal.fail(Error, `renderTemplate: the tag at character ${start} is never closed`);
+      if (stop < 0) {
+        internal.fail(Error, 'renderTemplate: the tag at character ' + start + ' is never closed');
+      }
       let end = stop + ending.length;
       const isVariable = mark === '{' || mark === '&' ||
         (mark !== '#' && mark !== '^' && mark !== '/' && mark !== '!' && mark !== '>' && mark !== '=');
@@ -96,7 +98,7 @@
         node = section;
       } else if (mark === '/') {
         if (node.parent === undefined || node.name !== name) {
-          internal.fail(Error, `renderTemplate: {{/${name}}} closes no open section`);
+          internal.fail(Error, 'renderTemplate: {{/' + name + '}} closes no open section');
         }
         node.to = before;
         node = node.parent;
@@ -110,7 +112,7 @@
         close = second;
       }
     }
-    if (node !== root) internal.fail(Error, `renderTemplate: the section ${node.name} is never closed`);
+    if (node !== root) internal.fail(Error, 'renderTemplate: the section ' + node.name + ' is never closed');
     addText(at, text.length);
     return root;
   };
@@ -134,7 +136,9 @@
     for (let at = context; at !== undefined; at = at.outer) {
       if (!isObject(at.value) || !ReflectHas(at.value, first)) continue;
       found = at.value[first];
-      if (typeof found === 'function' && !(keepFunction && dot < 0)) found = ReflectApply(found, at.value, []);
+      if (typeof found === 'function' && !(keepFunction && dot < 0)) {
+        found = ReflectApply(found, at.value, []);
+      }
       break;
     }
     while (dot >= 0) {

@@ -28,7 +28,8 @@
       if (!isObject(value) || !(#brand in value)) internal.illegalInvocation();
     }
     static {
-      internal.registerPlatform((value) => (#brand in value ? { __proto__: null, encoding: 'utf-8' } : undefined));
+      internal.registerPlatform((value) =>
+        (#brand in value ? { __proto__: null, encoding: 'utf-8' } : undefined));
     }
 
     get encoding() {
@@ -86,8 +87,8 @@
   ]);
 
   // Bytes 0x80 to 0x9F of windows-1252; the others are their own code points.
-  const WINDOWS_1252 = '\u20AC\x81\u201A\u0192\u201E\u2026\u2020\u2021\u02C6\u2030\u0160\u2039\u0152\x8D\u017D' +
-    '\x8F\x90\u2018\u2019\u201C\u201D\u2022\u2013\u2014\u02DC\u2122\u0161\u203A\u0153\x9D\u017E\u0178';
+  const WINDOWS_1252 = '\u20AC\x81\u201A\u0192\u201E\u2026\u2020\u2021\u02C6\u2030\u0160\u2039\u0152' +
+    '\x8D\u017D\x8F\x90\u2018\u2019\u201C\u201D\u2022\u2013\u2014\u02DC\u2122\u0161\u203A\u0153\x9D\u017E\u0178';
 
   const SPACES = '\t\n\f\r ';
   const trimLabel = (label) => {
@@ -156,7 +157,7 @@
       const name = internal.toDOMString(label);
       const encoding = ENCODINGS[trimLabel(name)];
       if (encoding === undefined) {
-        internal.fail(RangeError, `The "${name}" encoding is not supported`);
+        internal.fail(RangeError, 'The "' + name + '" encoding is not supported');
       }
       const given = internal.toDictionary(options, 'TextDecoder: options');
       this.#encoding = encoding;
@@ -194,7 +195,9 @@
       let bytes = NOTHING;
       if (input !== undefined) {
         bytes = internal.bytesOf(input);
-        if (bytes === null) internal.fail(TypeError, 'TextDecoder.decode: the input must be an ArrayBuffer or a view');
+        if (bytes === null) {
+          internal.fail(TypeError, 'TextDecoder.decode: the input must be an ArrayBuffer or a view');
+        }
       }
       const stream = !!internal.toDictionary(options, 'TextDecoder.decode: options').stream;
       if (!this.#streaming) {
@@ -205,7 +208,9 @@
       let text = this.#decode(joined(this.#held, bytes), stream);
       if (text !== '' && !this.#started && this.#encoding !== 'windows-1252') {
         this.#started = true;
-        if (!this.#ignoreBOM && StringPrototypeCharCodeAt(text, 0) === 0xFEFF) text = StringPrototypeSlice(text, 1);
+        if (!this.#ignoreBOM && StringPrototypeCharCodeAt(text, 0) === 0xFEFF) {
+          text = StringPrototypeSlice(text, 1);
+        }
       }
       return text;
     }
@@ -235,7 +240,7 @@
 
     #invalid() {
       this.#streaming = false; // what follows starts anew
-      internal.fail(TypeError, `The encoded data was not valid for encoding ${this.#encoding}`);
+      internal.fail(TypeError, 'The encoded data was not valid for encoding ' + this.#encoding);
     }
   }
   internal.defineInterface(TextDecoder, 'TextDecoder');

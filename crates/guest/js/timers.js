@@ -8,7 +8,7 @@
   const requireFunction = (callback) => {
     if (typeof callback !== 'function') {
       internal.fail(TypeError,
-        `The "callback" argument must be of type function. Received ${internal.inspect(callback, 0)}`);
+        'The "callback" argument must be of type function. Received ' + internal.inspect(callback, 0));
     }
   };
 

@@ -4,14 +4,14 @@
   'use strict';
   const {
     ArrayPrototypeSort,
-    NumberPrototypeToString,
     ObjectDefineProperty,
     ReflectApply,
+    ReflectGetOwnPropertyDescriptor,
+    StringFromCharCode,
     StringPrototypeCharCodeAt,
     StringPrototypeIndexOf,
-    StringPrototypePadStart,
     StringPrototypeSlice,
-    StringPrototypeToUpperCase,
+    StringPrototypeStartsWith,
     SymbolIterator,
     TypeError,
     TypedArrayPrototypeGetBuffer,
@@ -66,9 +66,13 @@
     return pairs;
   };
 
+  // (text[0] of an empty string would be looked for in String.prototype.)
+  const withoutMark = (text) => (StringPrototypeStartsWith(text, '?') ? StringPrototypeSlice(text, 1) : text);
+
   const isPlain = (c) => (c >= 97 && c <= 122) || (c >= 65 && c <= 90) || (c >= 48 && c <= 57) ||
     c === 42 || c === 45 || c === 46 || c === 95; // * - . _
 
+  const HEX_DIGITS = '0123456789ABCDEF';
   const encodePart = (text) => {
     let plain = 0;
     while (plain < text.length && isPlain(StringPrototypeCharCodeAt(text, plain))) plain++;
@@ -79,8 +83,8 @@
     for (let i = 0; i < length; i++) {
       const byte = bytes[i];
       if (byte === 32) out += '+';
-      else if (isPlain(byte)) out += primordials.StringFromCharCode(byte);
-      else out += `%${StringPrototypePadStart(StringPrototypeToUpperCase(NumberPrototypeToString(byte, 16)), 2, '0')}`;
+      else if (isPlain(byte)) out += StringFromCharCode(byte);
+      else out += '%' + HEX_DIGITS[byte >> 4] + HEX_DIGITS[byte & 15];
     }
     return out;
   };
@@ -88,7 +92,7 @@
   const serializeQuery = (pairs) => {
     let out = '';
     for (let i = 0; i < pairs.length; i += 2) {
-      out += `${i === 0 ? '' : '&'}${encodePart(pairs[i])}=${encodePart(pairs[i + 1])}`;
+      out += (i === 0 ? '' : '&') + encodePart(pairs[i]) + '=' + encodePart(pairs[i + 1]);
     }
     return out;
   };
@@ -118,7 +122,7 @@
         });
       } else {
         const text = toUSVString(init);
-        this.#pairs = parseQuery(text[0] === '?' ? StringPrototypeSlice(text, 1) : text);
+        this.#pairs = parseQuery(withoutMark(text));
       }
     }
 
@@ -284,13 +288,15 @@
 
   // Where native.url() and native.urlSet() put each component.
   const FIELDS = [
-    'href', 'origin', 'protocol', 'username', 'password', 'host', 'hostname', 'port', 'pathname', 'search', 'hash',
+    'href', 'origin', 'protocol', 'username', 'password', 'host', 'hostname', 'port', 'pathname', 'search',
+    'hash',
   ];
   const HREF = 0;
   const ORIGIN = 1;
   const SEARCH = 9;
 
-  const parse = (url, base) => native.url(toUSVString(url), base === undefined ? undefined : toUSVString(base));
+  const parse = (url, base) =>
+    native.url(toUSVString(url), base === undefined ? undefined : toUSVString(base));
 
   let partsOf; // (value, field): a component; undefined if it is no URL
   let setPart;
@@ -319,7 +325,7 @@
         if (url.#params === undefined) return;
         if (field === HREF) setQuery(url.#params, StringPrototypeSlice(parts[SEARCH], 1));
         // From what was given: the URL's own query lacks tabs and line breaks.
-        if (field === SEARCH) setQuery(url.#params, text[0] === '?' ? StringPrototypeSlice(text, 1) : text);
+        if (field === SEARCH) setQuery(url.#params, withoutMark(text));
       };
     }
 
@@ -355,7 +361,7 @@
       get [name]() { return partsOf(this, field) ?? internal.illegalInvocation(); },
       set [name](value) { setPart(this, field, value); },
     };
-    const { get, set } = primordials.ReflectGetOwnPropertyDescriptor(accessor, name);
+    const { get, set } = ReflectGetOwnPropertyDescriptor(accessor, name);
     ObjectDefineProperty(URL.prototype, name, {
       __proto__: null, get, set: field === ORIGIN ? undefined : set, enumerable: true, configurable: true,
     });

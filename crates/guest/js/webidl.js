@@ -76,7 +76,7 @@
   internal.toNumber = (v) => {
     if (typeof v === 'number') return v;
     if (typeof v === 'symbol' || typeof v === 'bigint') {
-      internal.fail(TypeError, `Cannot convert a ${typeof v} to a number`);
+      internal.fail(TypeError, 'Cannot convert a ' + typeof v + ' to a number');
     }
     return +v;
   };
@@ -85,14 +85,15 @@
   const NONE = { __proto__: null };
   internal.toDictionary = (v, what) => {
     if (v === undefined || v === null) return NONE;
-    if (!isObject(v)) internal.fail(TypeError, `${what} must be an object`);
+    if (!isObject(v)) internal.fail(TypeError, what + ' must be an object');
     return v;
   };
 
   internal.requireArguments = (given, needed, what) => {
     if (given < needed) {
       internal.fail(TypeError,
-        `${what}: ${needed} argument${needed === 1 ? '' : 's'} required, but only ${given} present`);
+        what + ': ' + needed + (needed === 1 ? ' argument' : ' arguments') + ' required, but only ' + given +
+        ' present');
     }
   };
 
@@ -124,9 +125,9 @@
     const wasSequence = internal.iterate(init, (pair) => {
       const parts = list();
       if (!isObject(pair) || !internal.iterate(pair, (part) => { parts[parts.length] = part; })) {
-        internal.fail(TypeError, `${what}: each pair must be iterable`);
+        internal.fail(TypeError, what + ': each pair must be iterable');
       }
-      if (parts.length !== 2) internal.fail(TypeError, `${what}: each pair must be a name and a value`);
+      if (parts.length !== 2) internal.fail(TypeError, what + ': each pair must be a name and a value');
       callback(parts[0], parts[1]);
     });
     if (wasSequence) return;
@@ -225,7 +226,7 @@
       },
     };
     ObjectDefineProperty(prototype, 'next', { __proto__: null, enumerable: true });
-    internal.tag(prototype, `${name} Iterator`);
+    internal.tag(prototype, name + ' Iterator');
     const maker = (pick) => (target) => {
       const iterator = { __proto__: prototype };
       WeakMapPrototypeSet(states, iterator, { __proto__: null, target, index: 0, pick });

@@ -189,7 +189,10 @@ impl Inner {
             None => failed(format!("{error:?}")),
         })?;
         let memory = guest.memory();
-        let (extents, bytes) = Image::differences(None, memory, lode_guest::STACK_BYTES as usize);
+        let (extents, bytes) = {
+            let stack = lode_guest::STACK_BYTES as usize;
+            Image::differences(None, memory, stack, usize::MAX)
+        };
         let size = memory.len();
         let view = View::create(&bytes).map_err(EngineError::Memory)?;
         let image = Image::new(size, view, None, &extents).map_err(|detail| failed(detail.into()))?;

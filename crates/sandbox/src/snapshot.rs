@@ -122,6 +122,9 @@ const MAGIC: &[u8; 8] = b"LODESNP1";
 /// Magic, then the JSON header's length as a little-endian u32.
 const PREFIX: usize = 12;
 
+/// Bytes between two changed pages up to which what lies between them is stored too.
+const GAP: usize = 4 * PAGE;
+
 /// A header beyond this is no snapshot of ours: one of 10,000 handlers stays below.
 const MAX_HEADER: usize = 4 << 20;
 
@@ -330,7 +333,7 @@ fn build(engine: &Arc<Inner>, guest: &mut Guest, sources: &[Source]) -> Result<S
     let memory = guest.memory();
     let size = memory.len();
     let stack = lode_guest::STACK_BYTES as usize;
-    let (extents, pages) = Image::differences(Some(&engine.pristine), memory, stack);
+    let (extents, pages) = Image::differences(Some(&engine.pristine), memory, stack, GAP);
     let mut hash = Sha256::new();
     for page in &pages {
         hash.update(page);

@@ -91,7 +91,7 @@ test('errors show name, message, stack, cause and properties', () => {
   assert.match(text, /code: 'E'/);
   assert.doesNotMatch(text, /lode:/);
   assert.match(inspected('new AggregateError([new Error("one")], "all")'), /\[errors\]: \[\n? *Error: one/);
-  assert.match(inspected('new DOMException("m", "DataCloneError")'), /^DataCloneError: m/);
+  assert.match(inspected('new DOMException("m", "DataCloneError")'), /^\[DataCloneError: m\]/);
   assert.equal(inspected('Object.defineProperty(new Error("x"), "stack", { value: 5 })'), '[Error: x]');
 });
 

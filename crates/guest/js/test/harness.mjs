@@ -23,13 +23,13 @@ const FAKE_ERRORS = `(function (native, primordials, internal) {
 
 // What QuickJS-ng has and a bare V8 context of Node 20 lacks.
 const PRELUDE = `(function (hooks) {
-  const { targets, detach, isDom } = hooks;
+  const { targets, detach } = hooks;
+  const { ArrayBuffer: Buffers, String: Text, Uint8Array: Bytes } = globalThis; // a hostile world has none later
   class DOMException {
     #message; #name;
     constructor(message = '', name = 'Error') {
-      this.#message = String(message);
-      this.#name = String(name);
-      Error.captureStackTrace?.(this);
+      this.#message = Text(message);
+      this.#name = Text(name);
     }
     get message() { return this.#message; }
     get name() { return this.#name; }
@@ -54,13 +54,12 @@ const PRELUDE = `(function (hooks) {
   if (ArrayBuffer.prototype.transfer === undefined) {
     Object.defineProperty(ArrayBuffer.prototype, 'detached', {
       configurable: true,
-      get() { try { new Uint8Array(this); return false; } catch { return true; } },
+      get() { try { new Bytes(this); return false; } catch { return true; } },
     });
-    const Bytes = Uint8Array;
     Object.defineProperty(ArrayBuffer.prototype, 'transfer', {
       configurable: true, writable: true,
       value: function transfer(length) {
-        const copy = new ArrayBuffer(length ?? this.byteLength);
+        const copy = new Buffers(length ?? 0);
         detach(this);
         return copy;
       },
@@ -68,7 +67,9 @@ const PRELUDE = `(function (hooks) {
   }
 })`;
 
-const typedTag = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag).get;
+const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
+const typedTag = Object.getOwnPropertyDescriptor(typedArray, Symbol.toStringTag).get;
+const lengthOf = Object.getOwnPropertyDescriptor(typedArray, 'length').get;
 
 export function newWorld() {
   const context = vm.createContext(Object.create(null), { microtaskMode: undefined });
@@ -127,12 +128,20 @@ export function newWorld() {
       cleared.push(id);
       timers.delete(id);
     },
-    random: (bytes) => { randomFillSync(bytes); },
+    random(bytes) {
+      // Node's own filling would look at the view through its prototype.
+      const random = randomFillSync(Buffer.alloc(lengthOf.call(bytes)));
+      for (let i = 0; i < random.length; i++) bytes[i] = random[i];
+    },
     utf8Encode: (text) => {
       if (typeof text !== 'string') throw new Error('utf8Encode: not a string');
       return new Bytes(Buffer.from(text, 'utf8'));
     },
-    utf8Decode: (bytes, fatal) => new TextDecoder('utf-8', { fatal, ignoreBOM: true }).decode(bytes),
+    utf8Decode(bytes, fatal) {
+      const own = Buffer.alloc(lengthOf.call(bytes));
+      for (let i = 0; i < own.length; i++) own[i] = bytes[i];
+      return new TextDecoder('utf-8', { fatal, ignoreBOM: true }).decode(own);
+    },
     url(input, base) {
       try {
         return partsOf(new URL(input, base));
@@ -171,7 +180,7 @@ export function newWorld() {
 
 // Code that replaces every method, getter and global of the world by one that throws when it is used, and
 // puts throwing setters where a careless assignment would meet them. What it needs for that it keeps before.
-const HOSTILE = `(() => {
+export const HOSTILE = `(() => {
   const world = globalThis;
   const { defineProperty, getOwnPropertyDescriptor, getPrototypeOf, prototype: objectPrototype } = Object;
   const { prototype: arrayPrototype } = Array;
@@ -207,8 +216,8 @@ const HOSTILE = `(() => {
   }
   const ours = ['console', 'setTimeout', 'setInterval', 'setImmediate', 'clearTimeout', 'clearInterval',
     'clearImmediate', 'TextEncoder', 'TextDecoder', 'structuredClone', 'URL', 'URLSearchParams', 'Headers',
-    'Response', 'Crypto', 'crypto', 'make'];
-  const globals = ownKeys(globalThis).filter((key) => !ours.includes(key) &&
+    'Response', 'Crypto', 'crypto', 'make', 'Error']; // Node asks the global Error how to write a stack
+  const globals = ownKeys(globalThis).filter((key) => typeof key === 'string' && !ours.includes(key) &&
     getOwnPropertyDescriptor(globalThis, key).configurable);
   const words = ['0', '1', '2', '3', 'get', 'set', 'value', 'writable', 'enumerable', 'configurable', 'name',
     'target', 'index', 'pick', 'mark', 'outer', 'children', 'kind', 'type', 'key', 'group', 'maxByteLength'];

@@ -8,13 +8,16 @@ const check = (body) => run(`(() => { ${body} })()`);
 const failure = (code) => run(`(() => { try { ${code}; return 'none'; } catch (e) { return e.name; } })()`);
 
 test('queries are read and written as Node does', () => {
-  const pieces = ['a', 'b', '=', '&', '+', '%', '%2', '%20', '%C3%A9', '%ff', '%00', 'é', '😀', '\uD800', '?', '#', ' ', '*', '~', "'", '%zz', '%EF%BB%BF', ''];
+  const plain = ['a', 'b', '=', '&', '+', '%20', '?', '#', ' ', '*', '~', "'", ''];
+  // Not both in one query: Node's decoder garbles wide characters beside a bad escape.
+  const sets = [[...plain, '%', '%2', '%C3%A9', '%ff', '%00', '%zz', '%EF%BB%BF'], [...plain, 'é', '😀', '\uD800']];
   let seed = 7;
   const random = (n) => {
     seed = (seed * 1103515245 + 12345) % 2147483648;
     return seed % n;
   };
   for (let round = 0; round < 5000; round++) {
+    const pieces = sets[round % 2];
     const query = Array.from({ length: random(12) }, () => pieces[random(pieces.length)]).join('');
     const ours = new Params(query);
     const theirs = new URLSearchParams(query);
@@ -60,6 +63,10 @@ test('random changes keep in step with Node\'s', () => {
   }
 });
 
+test('wide characters beside bad escapes', () => {
+  assert.equal(new Params('%C3%A9😀\uD800#%2?%2').toString(), '%C3%A9%F0%9F%98%80%EF%BF%BD%23%252%3F%252=');
+});
+
 test('constructor forms', () => {
   const string = (code) => run(`new URLSearchParams(${code}).toString()`);
   assert.equal(string(''), '');
@@ -97,7 +104,7 @@ test('iteration', () => {
 });
 
 test('sort is by code units, and stable', () => {
-  assert.equal(run('new URLSearchParams("z=1&a=2&z=0&\\uFFFF=f&\\u{1F600}=e&a=1").toString()'),
+  assert.equal(check('const p = new URLSearchParams("z=1&a=2&z=0&\\uFFFF=f&\\u{1F600}=e&a=1"); p.sort(); return p.toString()'),
     'a=2&a=1&z=1&z=0&%F0%9F%98%80=e&%EF%BF%BF=f');
 });
 
@@ -113,7 +120,7 @@ test('URL', () => {
   assert.equal(run('URL.canParse("x") + "," + URL.canParse("x", "https://h") + "," + URL.parse("x") + "," + URL.parse("x", "https://h").href'),
     'false,true,null,https://h/x');
   for (const code of ['new URL()', 'new URL("x")', 'new URL("/x", "y")', 'URL("https://h")', 'new URL("https://h").href = "x"',
-    'URL.canParse()', 'URL.prototype.href', 'URL.prototype.toString.call({})', '"use strict"; new URL("https://h").origin = 1']) {
+    'URL.canParse()', 'URL.prototype.href', 'URL.prototype.toString.call({})', '(function () { "use strict"; new URL("https://h").origin = 1; })()']) {
     assert.equal(failure(code), 'TypeError', code);
   }
 });

@@ -178,16 +178,17 @@ impl Image {
     }
 
     /// How `memory` differs from `base` (or from zeros), page by page: extents whose `Own` offsets
-    /// count from 0, and the bytes they mean. What lies below `dead` counts as zero.
+    /// count from 0, and the bytes they mean. What lies below `dead` counts as zero. Changed pages at
+    /// most `gap` apart are stored as one extent with what lies between them, as each extent is a
+    /// mapping, and mappings slow every reset.
     pub(crate) fn differences<'m>(
         base: Option<&Image>,
         memory: &'m [u8],
         dead: usize,
+        gap: usize,
     ) -> (Vec<Extent>, Vec<&'m [u8]>) {
         const ZERO: [u8; PAGE] = [0; PAGE];
         let mut extents: Vec<Extent> = Vec::new();
-        let mut bytes = Vec::new();
-        let mut stored = 0;
         for (number, page) in memory.chunks_exact(PAGE).enumerate() {
             let start = number * PAGE;
             let page = if start < dead { &ZERO[..] } else { page };
@@ -195,21 +196,27 @@ impl Image {
             if page == before {
                 continue;
             }
-            let origin = if page == ZERO {
-                Origin::Zero
-            } else {
-                bytes.push(&memory[start..start + PAGE]);
-                stored += PAGE;
-                Origin::Own(stored - PAGE)
-            };
+            let zero = start < dead;
             match extents.last_mut() {
-                Some(last)
-                    if last.end() == start
-                        && (last.origin == Origin::Zero) == (origin == Origin::Zero) =>
-                {
+                Some(last) if !zero && last.origin != Origin::Zero && start - last.end() <= gap => {
+                    last.len = start + PAGE - last.start;
+                }
+                Some(last) if zero && last.origin == Origin::Zero && start == last.end() => {
                     last.len += PAGE;
                 }
-                _ => extents.push(Extent { start, len: PAGE, origin }),
+                _ => {
+                    let origin = if zero { Origin::Zero } else { Origin::Own(0) };
+                    extents.push(Extent { start, len: PAGE, origin });
+                }
+            }
+        }
+        let mut bytes = Vec::new();
+        let mut stored = 0;
+        for extent in &mut extents {
+            if let Origin::Own(offset) = &mut extent.origin {
+                *offset = stored;
+                stored += extent.len;
+                bytes.push(&memory[extent.start..extent.end()]);
             }
         }
         (extents, bytes)

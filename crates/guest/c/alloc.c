@@ -1,0 +1,172 @@
+/* The engine's allocator: segregated free lists over one growing region, made for memories that are
+ * frozen once and then live for one short run each.
+ *
+ * A run pays for every page it writes (copied at first, restored afterwards). A general allocator would
+ * fill the holes that start-up left all over the heap; this one, after `freeze_heap`, never touches what
+ * was there: a run's blocks lie together in fresh pages, and freeing an older block does nothing. It
+ * neither splits nor merges blocks, which a run is too short to need. */
+
+typedef struct Block {
+    uint32_t size; /* of the whole block, header included; a size that `size_of_bin` gives */
+    uint32_t bin;
+    struct Block *next_free; /* only while free: the payload starts here */
+} Block;
+
+#define HEADER_BYTES 8
+#define SMALL_STEP 16
+#define SMALL_MAX 1024
+#define SMALL_BINS (SMALL_MAX / SMALL_STEP)
+/* Four sizes per doubling above SMALL_MAX, up to 2 GiB. */
+#define BINS (SMALL_BINS + 4 * 21)
+
+#define WASM_PAGE 65536
+#define SNAPSHOT_PAGE 4096
+
+/* Memory is asked of the host in steps of this at least: each costs a system call. */
+#define GROW_BYTES (256 * 1024)
+
+extern char __heap_base;
+
+static Block *bins[BINS + 1];
+static uintptr_t heap_top;    /* where the next new block goes */
+static uintptr_t heap_end;    /* the memory's end */
+static uintptr_t frozen_until; /* blocks below are the snapshot's */
+
+static inline uint32_t bin_of(uint32_t size) {
+    if (size <= SMALL_MAX)
+        return (size + SMALL_STEP - 1) / SMALL_STEP;
+    uint32_t log = 31 - __builtin_clz(size - 1); /* 2^log < size <= 2^(log+1) */
+    uint32_t quarter = (size - 1 - (1u << log)) >> (log - 2);
+    return SMALL_BINS + (log - 10) * 4 + quarter + 1;
+}
+
+static inline uint32_t size_of_bin(uint32_t bin) {
+    if (bin <= SMALL_BINS)
+        return bin * SMALL_STEP;
+    uint32_t log = 10 + (bin - SMALL_BINS - 1) / 4, quarter = (bin - SMALL_BINS - 1) % 4;
+    return (1u << log) + ((quarter + 1) << (log - 2));
+}
+
+static bool grow_heap(uintptr_t until) {
+    uintptr_t missing = until - heap_end;
+    if (missing < GROW_BYTES)
+        missing = GROW_BYTES;
+    uintptr_t pages = (missing + WASM_PAGE - 1) / WASM_PAGE;
+    if (__builtin_wasm_memory_grow(0, pages) == (size_t)-1)
+        return false;
+    heap_end += pages * WASM_PAGE;
+    return true;
+}
+
+static __attribute__((noinline)) void *new_block(uint32_t bin) {
+    if (heap_top == 0) {
+        heap_top = ((uintptr_t)&__heap_base + SMALL_STEP - 1) / SMALL_STEP * SMALL_STEP;
+        heap_end = __builtin_wasm_memory_size(0) * WASM_PAGE;
+    }
+    uint32_t size = size_of_bin(bin);
+    if (size > heap_end - heap_top && (heap_top + size < heap_top || !grow_heap(heap_top + size)))
+        return NULL;
+    Block *block = (Block *)heap_top;
+    heap_top += size;
+    block->size = size;
+    block->bin = bin;
+    return &block->next_free;
+}
+
+void *malloc(size_t wanted) {
+    if (unlikely(wanted > INT32_MAX - SMALL_MAX))
+        return NULL;
+    uint32_t bin = bin_of(wanted + HEADER_BYTES);
+    Block *block = bins[bin];
+    if (unlikely(!block))
+        return new_block(bin);
+    bins[bin] = block->next_free;
+    return &block->next_free;
+}
+
+static inline Block *block_of(void *payload) { return (Block *)((char *)payload - HEADER_BYTES); }
+
+void free(void *payload) {
+    if (!payload || (uintptr_t)payload < frozen_until)
+        return;
+    Block *block = block_of(payload);
+    if ((uintptr_t)block + block->size == heap_top) {
+        heap_top = (uintptr_t)block;
+        return;
+    }
+    block->next_free = bins[block->bin];
+    bins[block->bin] = block;
+}
+
+void *calloc(size_t count, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return NULL;
+    void *payload = malloc(bytes);
+    if (payload)
+        memset(payload, 0, bytes);
+    return payload;
+}
+
+void *realloc(void *payload, size_t wanted) {
+    if (!payload)
+        return malloc(wanted);
+    Block *block = block_of(payload);
+    if (wanted <= block->size - HEADER_BYTES)
+        return payload;
+    if (unlikely(wanted > INT32_MAX - SMALL_MAX))
+        return NULL;
+    if ((uintptr_t)block + block->size == heap_top) {
+        /* The last block grows where it is. */
+        uint32_t bin = bin_of(wanted + HEADER_BYTES), size = size_of_bin(bin);
+        uintptr_t end = (uintptr_t)block + size;
+        if (end < heap_top || (end > heap_end && !grow_heap(end)))
+            return NULL;
+        block->size = size;
+        block->bin = bin;
+        heap_top = end;
+        return payload;
+    }
+    void *moved = malloc(wanted);
+    if (!moved)
+        return NULL;
+    memcpy(moved, payload, block->size - HEADER_BYTES);
+    free(payload);
+    return moved;
+}
+
+static size_t usable_size(const void *payload) {
+    return payload ? block_of((void *)payload)->size - HEADER_BYTES : 0;
+}
+
+/* From here on every block is new and lies behind what there is. Free blocks are cleared, so that pages
+ * of nothing else take no space in a snapshot; `headroom` bytes are ready for runs, so that an ordinary
+ * one never grows the memory. */
+static void freeze_heap(size_t headroom) {
+    for (uint32_t bin = 0; bin <= BINS; bin++) {
+        Block *block = bins[bin];
+        bins[bin] = NULL;
+        while (block) {
+            Block *next = block->next_free;
+            memset(block, 0, block->size);
+            block = next;
+        }
+    }
+    /* Former uses of the region above the top left their bytes. */
+    memset((void *)heap_top, 0, heap_end - heap_top);
+    heap_top = (heap_top + SNAPSHOT_PAGE - 1) / SNAPSHOT_PAGE * SNAPSHOT_PAGE;
+    frozen_until = heap_top;
+    if (heap_end < heap_top || heap_end - heap_top < headroom)
+        grow_heap(heap_top + headroom);
+}
+
+static void *engine_calloc(void *opaque, size_t count, size_t size) { return calloc(count, size); }
+static void *engine_malloc(void *opaque, size_t size) { return malloc(size); }
+static void engine_free(void *opaque, void *payload) { free(payload); }
+static void *engine_realloc(void *opaque, void *payload, size_t size) {
+    return realloc(payload, size);
+}
+
+static const JSMallocFunctions engine_allocator = {
+    engine_calloc, engine_malloc, engine_free, engine_realloc, usable_size,
+};
