@@ -3,6 +3,7 @@
 //!
 //! Needs `clang` (any since 14) on the path; the linker is the `wasm-ld` the Rust toolchain ships.
 
+mod patch;
 mod source;
 mod split;
 mod toolchain;
@@ -48,6 +49,7 @@ fn build() -> Result<(), String> {
     let out = Path::new(&out);
 
     let quickjs = source::locate()?;
+    patch::patch(&quickjs, out)?;
     let linked = toolchain::compile(&quickjs, out)?;
     let engine = split::split(&fs::read(&linked).map_err(|e| e.to_string())?)?;
 

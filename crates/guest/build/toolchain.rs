@@ -63,6 +63,8 @@ pub(crate) fn compile(source: &Source, out: &Path) -> Result<PathBuf, String> {
         let child = Command::new(&clang)
             .args(FLAGS)
             .arg(format!("-isystem{}", source.include.display()))
+            // The patched quickjs.c first, then the folder of its headers and other sources.
+            .arg(format!("-I{}", out.display()))
             .arg(format!("-I{}", source.quickjs.display()))
             .arg("-c")
             .arg(unit)

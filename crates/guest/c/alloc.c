@@ -6,14 +6,12 @@
  * was there: a run's blocks lie together in fresh pages, and freeing an older block does nothing. It
  * neither splits nor merges blocks, which a run is too short to need. */
 
-typedef struct Block {
-    uint32_t size; /* of the whole block, header included; a size that `size_of_bin` gives */
-    uint32_t bin;
-    struct Block *next_free; /* only while free: the payload starts here */
-} Block;
+/* quickjs.c's own block header (8 bytes, which also hold an object's reference count) is the only one:
+ * its `block_idx` says the block's bin. */
+typedef JSMallocBlockHeader Block;
 
-#define HEADER_BYTES 8
-#define SMALL_STEP 16
+#define HEADER_BYTES sizeof(Block)
+#define SMALL_STEP 8
 #define SMALL_MAX 1024
 #define SMALL_BINS (SMALL_MAX / SMALL_STEP)
 /* Four sizes per doubling above SMALL_MAX, up to 2 GiB. */
@@ -28,12 +26,13 @@ typedef struct Block {
 extern char __heap_base;
 
 static Block *bins[BINS + 1];
-static uintptr_t heap_top;    /* where the next new block goes */
-static uintptr_t heap_end;    /* the memory's end */
+static uintptr_t heap_top;     /* where the next new block goes */
+static uintptr_t heap_end;     /* the memory's end */
 static uintptr_t frozen_until; /* blocks below are the snapshot's */
 
+/* Sizes are of whole blocks, header included. */
 static inline uint32_t bin_of(uint32_t size) {
-    if (size <= SMALL_MAX)
+    if (likely(size <= SMALL_MAX))
         return (size + SMALL_STEP - 1) / SMALL_STEP;
     uint32_t log = 31 - __builtin_clz(size - 1); /* 2^log < size <= 2^(log+1) */
     uint32_t quarter = (size - 1 - (1u << log)) >> (log - 2);
@@ -41,11 +40,18 @@ static inline uint32_t bin_of(uint32_t size) {
 }
 
 static inline uint32_t size_of_bin(uint32_t bin) {
-    if (bin <= SMALL_BINS)
+    if (likely(bin <= SMALL_BINS))
         return bin * SMALL_STEP;
     uint32_t log = 10 + (bin - SMALL_BINS - 1) / 4, quarter = (bin - SMALL_BINS - 1) % 4;
     return (1u << log) + ((quarter + 1) << (log - 2));
 }
+
+static inline Block *block_of(const void *payload) { return (Block *)((char *)payload - HEADER_BYTES); }
+
+static inline uint32_t block_size(const Block *block) { return size_of_bin(block->u.block_idx); }
+
+/* A free block's payload starts with the next free one. */
+static inline Block **next_free(Block *block) { return (Block **)block->user_data; }
 
 static bool grow_heap(uintptr_t until) {
     uintptr_t missing = until - heap_end;
@@ -68,34 +74,30 @@ static __attribute__((noinline)) void *new_block(uint32_t bin) {
         return NULL;
     Block *block = (Block *)heap_top;
     heap_top += size;
-    block->size = size;
-    block->bin = bin;
-    return &block->next_free;
+    block->u.block_idx = bin;
+    return block->user_data;
 }
 
 void *malloc(size_t wanted) {
     if (unlikely(wanted > INT32_MAX - SMALL_MAX))
         return NULL;
     uint32_t bin = bin_of(wanted + HEADER_BYTES);
+    if (unlikely(bin < 2))
+        bin = 2; /* room for `next_free` */
     Block *block = bins[bin];
     if (unlikely(!block))
         return new_block(bin);
-    bins[bin] = block->next_free;
-    return &block->next_free;
+    bins[bin] = *next_free(block);
+    return block->user_data;
 }
-
-static inline Block *block_of(void *payload) { return (Block *)((char *)payload - HEADER_BYTES); }
 
 void free(void *payload) {
     if (!payload || (uintptr_t)payload < frozen_until)
         return;
     Block *block = block_of(payload);
-    if ((uintptr_t)block + block->size == heap_top) {
-        heap_top = (uintptr_t)block;
-        return;
-    }
-    block->next_free = bins[block->bin];
-    bins[block->bin] = block;
+    uint32_t bin = block->u.block_idx;
+    *next_free(block) = bins[bin];
+    bins[bin] = block;
 }
 
 void *calloc(size_t count, size_t size) {
@@ -103,40 +105,38 @@ void *calloc(size_t count, size_t size) {
     if (__builtin_mul_overflow(count, size, &bytes))
         return NULL;
     void *payload = malloc(bytes);
-    if (payload)
-        memset(payload, 0, bytes);
-    return payload;
+    return payload ? memset(payload, 0, bytes) : NULL;
 }
 
 void *realloc(void *payload, size_t wanted) {
     if (!payload)
         return malloc(wanted);
     Block *block = block_of(payload);
-    if (wanted <= block->size - HEADER_BYTES)
+    uint32_t old_size = block_size(block);
+    if (wanted <= old_size - HEADER_BYTES)
         return payload;
     if (unlikely(wanted > INT32_MAX - SMALL_MAX))
         return NULL;
-    if ((uintptr_t)block + block->size == heap_top) {
+    if ((uintptr_t)block + old_size == heap_top) {
         /* The last block grows where it is. */
-        uint32_t bin = bin_of(wanted + HEADER_BYTES), size = size_of_bin(bin);
-        uintptr_t end = (uintptr_t)block + size;
+        uint32_t bin = bin_of(wanted + HEADER_BYTES);
+        uintptr_t end = (uintptr_t)block + size_of_bin(bin);
         if (end < heap_top || (end > heap_end && !grow_heap(end)))
             return NULL;
-        block->size = size;
-        block->bin = bin;
+        block->u.block_idx = bin;
         heap_top = end;
         return payload;
     }
     void *moved = malloc(wanted);
     if (!moved)
         return NULL;
-    memcpy(moved, payload, block->size - HEADER_BYTES);
+    Block *new_header = block_of(moved);
+    new_header->gc_obj_type = block->gc_obj_type;
+    new_header->mark = block->mark;
+    new_header->ref_count = block->ref_count;
+    memcpy(moved, payload, old_size - HEADER_BYTES);
     free(payload);
     return moved;
-}
-
-static size_t usable_size(const void *payload) {
-    return payload ? block_of((void *)payload)->size - HEADER_BYTES : 0;
 }
 
 /* From here on every block is new and lies behind what there is. Free blocks are cleared, so that pages
@@ -147,26 +147,59 @@ static void freeze_heap(size_t headroom) {
         Block *block = bins[bin];
         bins[bin] = NULL;
         while (block) {
-            Block *next = block->next_free;
-            memset(block, 0, block->size);
+            Block *next = *next_free(block);
+            memset(block, 0, size_of_bin(bin));
             block = next;
         }
     }
-    /* Former uses of the region above the top left their bytes. */
-    memset((void *)heap_top, 0, heap_end - heap_top);
     heap_top = (heap_top + SNAPSHOT_PAGE - 1) / SNAPSHOT_PAGE * SNAPSHOT_PAGE;
     frozen_until = heap_top;
     if (heap_end < heap_top || heap_end - heap_top < headroom)
         grow_heap(heap_top + headroom);
 }
 
-static void *engine_calloc(void *opaque, size_t count, size_t size) { return calloc(count, size); }
-static void *engine_malloc(void *opaque, size_t size) { return malloc(size); }
-static void engine_free(void *opaque, void *payload) { free(payload); }
-static void *engine_realloc(void *opaque, void *payload, size_t size) {
-    return realloc(payload, size);
+/* ---- quickjs.c's allocation functions (build/patch.rs takes out its own) ----
+ *
+ * `malloc_size` is what the cycle collector is triggered by. */
+
+void *js_malloc_rt(JSRuntime *r, size_t size) {
+    if (unlikely(size == 0))
+        return NULL;
+    void *payload = malloc(size);
+    if (likely(payload != NULL))
+        r->malloc_state.malloc_size += block_size(block_of(payload));
+    return payload;
 }
 
-static const JSMallocFunctions engine_allocator = {
-    engine_calloc, engine_malloc, engine_free, engine_realloc, usable_size,
-};
+void *js_calloc_rt(JSRuntime *r, size_t count, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes))
+        return NULL;
+    void *payload = js_malloc_rt(r, bytes);
+    return payload ? memset(payload, 0, bytes) : NULL;
+}
+
+void js_free_rt(JSRuntime *r, void *payload) {
+    if (!payload)
+        return;
+    r->malloc_state.malloc_size -= block_size(block_of(payload));
+    free(payload);
+}
+
+void *js_realloc_rt(JSRuntime *r, void *payload, size_t size) {
+    if (unlikely(size == 0)) {
+        js_free_rt(r, payload);
+        return NULL;
+    }
+    if (!payload)
+        return js_malloc_rt(r, size);
+    size_t before = block_size(block_of(payload));
+    void *moved = realloc(payload, size);
+    if (moved)
+        r->malloc_state.malloc_size += block_size(block_of(moved)) - before;
+    return moved;
+}
+
+size_t js_malloc_usable_size_rt(JSRuntime *r, const void *payload) {
+    return payload ? block_size(block_of(payload)) - HEADER_BYTES : 0;
+}

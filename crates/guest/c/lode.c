@@ -79,7 +79,7 @@ void *lode_alloc(uint32_t len) { return malloc(len); }
 void *lode_inbox(void) { return inbox; }
 
 void lode_init(void) {
-    rt = JS_NewRuntime2(&engine_allocator, NULL);
+    rt = JS_NewRuntime();
     JS_SetMaxStackSize(rt, LODE_JS_STACK_BYTES);
     JS_SetGCThreshold(rt, LODE_GC_FIRST_BYTES);
     ctx = JS_NewContext(rt);

@@ -111,6 +111,9 @@ fn time(
             total
         });
     });
+    if samples.is_empty() {
+        return f64::NAN; // filtered out on the command line
+    }
     let row = support::row(mode, &workload.name, &mut samples);
     let p50 = row["p50_us"].as_f64().unwrap_or(f64::NAN);
     rows.push(row);
