@@ -31,6 +31,7 @@ static JSValue internal;    /* what bootstrap files tell each other */
 static int deploying = 1;   /* until the first lode_invoke */
 static double now_us;       /* the only clock: set by the host whenever the guest is entered */
 static char inbox[LODE_INBOX_BYTES];
+static JSValue prepare, settle; /* internal functions that every run calls */
 
 /* The shim's one import, answered here. */
 double __rquickjs_host_now_us(void) { return now_us; }
@@ -91,7 +92,17 @@ void lode_init(void) {
 }
 
 void lode_bootstrap(char *name, char *source, uint32_t source_len) {
-    JSValue file = JS_Eval(ctx, source, source_len, name, JS_EVAL_TYPE_GLOBAL);
+    JSValue compiled = JS_Eval(ctx, source, source_len, name,
+                               JS_EVAL_TYPE_GLOBAL | JS_EVAL_FLAG_COMPILE_ONLY);
+    if (JS_IsException(compiled))
+        report();
+    /* Through bytecode, to leave the source text behind: half of what the bootstrap would weigh. */
+    size_t size;
+    uint8_t *code =
+        JS_WriteObject(ctx, &size, compiled, JS_WRITE_OBJ_BYTECODE | JS_WRITE_OBJ_STRIP_SOURCE);
+    JS_FreeValue(ctx, compiled);
+    JSValue file = JS_EvalFunction(ctx, JS_ReadObject(ctx, code, size, JS_READ_OBJ_BYTECODE));
+    js_free(ctx, code);
     JSValueConst args[] = {native, primordials, internal};
     JSValue result = JS_IsException(file) ? file : JS_Call(ctx, file, JS_UNDEFINED, 3, args);
     if (JS_IsException(result))
@@ -107,13 +118,13 @@ void lode_bootstrap(char *name, char *source, uint32_t source_len) {
 double lode_invoke(uint32_t handler, char *request, uint32_t len, double now, uint64_t seed) {
     deploying = 0;
     now_us = now;
+    ctx->time_origin = now / 1000; /* performance.now() counts from here */
     ctx->random_state = seed ? seed : 1; /* xorshift's state is never 0 */
     JSValue args[2] = {JS_NewUint32(ctx, handler), JS_ParseJSON(ctx, request, len, "request")};
     if (request != inbox)
         free(request);
     if (JS_IsException(args[1]))
         report();
-    JSValue prepare = internal_function("prepare");
     JSValue call = JS_Call(ctx, prepare, JS_UNDEFINED, 2, (JSValueConst *)args);
     if (JS_IsException(call))
         report();
@@ -123,16 +134,13 @@ double lode_invoke(uint32_t handler, char *request, uint32_t len, double now, ui
     JSValue result = JS_Call(ctx, parts[0], JS_UNDEFINED, 3, (JSValueConst *)parts + 1);
     if (JS_IsException(result))
         report();
-    JSValue settle = internal_function("settle");
     JSValue settled = JS_Call(ctx, settle, JS_UNDEFINED, 1, (JSValueConst *)&result);
     if (JS_IsException(settled))
         report();
-    JS_FreeValue(ctx, settle);
     JS_FreeValue(ctx, result);
     for (uint32_t i = 0; i < 4; i++)
         JS_FreeValue(ctx, parts[i]);
     JS_FreeValue(ctx, call);
-    JS_FreeValue(ctx, prepare);
     JS_FreeValue(ctx, args[1]);
     return drain();
 }
@@ -170,6 +178,8 @@ int32_t lode_evaluate(void) {
 }
 
 void lode_freeze(void) {
+    prepare = internal_function("prepare");
+    settle = internal_function("settle");
     JS_RunGC(rt);
     JS_SetGCThreshold(rt, rt->malloc_state.malloc_size + LODE_GC_FIRST_BYTES);
     freeze_heap(LODE_HEADROOM_BYTES);
