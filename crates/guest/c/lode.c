@@ -31,7 +31,7 @@ static JSValue internal;    /* what bootstrap files tell each other */
 static int deploying = 1;   /* until the first lode_invoke */
 static double now_us;       /* the only clock: set by the host whenever the guest is entered */
 static char inbox[LODE_INBOX_BYTES];
-static JSValue prepare, settle; /* internal functions that every run calls */
+static JSValue prepare, returned, failed; /* internal functions that every run calls */
 
 /* The shim's one import, answered here. */
 double __rquickjs_host_now_us(void) { return now_us; }
@@ -41,8 +41,8 @@ static JSValue internal_function(const char *name) { return JS_GetPropertyStr(ct
 /* Ends the run with the pending exception as the script's error. */
 static _Noreturn void report(void) {
     JSValue error = JS_GetException(ctx);
-    JSValue failed = internal_function("failed");
-    JSValue result = JS_Call(ctx, failed, JS_UNDEFINED, 1, (JSValueConst *)&error);
+    JSValue describe = internal_function("failed");
+    JSValue result = JS_Call(ctx, describe, JS_UNDEFINED, 1, (JSValueConst *)&error);
     /* Only reached when describing the error failed too, for want of memory or stack. */
     (void)result;
     static const char fallback[] =
@@ -134,7 +134,8 @@ double lode_invoke(uint32_t handler, char *request, uint32_t len, double now, ui
     JSValue result = JS_Call(ctx, parts[0], JS_UNDEFINED, 3, (JSValueConst *)parts + 1);
     if (JS_IsException(result))
         report();
-    JSValue settled = JS_Call(ctx, settle, JS_UNDEFINED, 1, (JSValueConst *)&result);
+    JSValue settled = JS_IsPromise(result) ? JS_PromiseThen(ctx, result, returned, failed)
+                                           : JS_Call(ctx, returned, JS_UNDEFINED, 1, (JSValueConst *)&result);
     if (JS_IsException(settled))
         report();
     JS_FreeValue(ctx, result);
@@ -177,11 +178,20 @@ int32_t lode_evaluate(void) {
     return waiting;
 }
 
+/* The names there are now stay for good (build/patch.rs). */
+static void freeze_atoms(void) {
+    for (int32_t i = constant_atoms; i < rt->atom_size; i++)
+        if (!atom_is_free(rt->atom_array[i]))
+            constant_atoms = i + 1;
+}
+
 void lode_freeze(void) {
     prepare = internal_function("prepare");
-    settle = internal_function("settle");
-    JS_RunGC(rt);
+    returned = internal_function("returned");
+    failed = internal_function("failed");
+    /* No cycle collection: it relinks every object, and so would write to every page. */
     JS_SetGCThreshold(rt, rt->malloc_state.malloc_size + LODE_GC_FIRST_BYTES);
+    freeze_atoms();
     freeze_heap(LODE_HEADROOM_BYTES);
 }
 

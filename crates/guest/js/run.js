@@ -82,10 +82,10 @@
   // Goes on with the request (before the operation) or the response (after it) as it now stands.
   const goOn = () => {
     if (current.phase === ENDPOINT) complete(response.statusCode, response.body, response.headers);
-    const { tempObjectStore } = request;
     native.finish(FINISH_CONTINUED, 0, current.phase === PRE
-      ? { __proto__: null, body: request.body, params: request.params, tempObjectStore }
-      : { __proto__: null, body: response.body, tempObjectStore });
+      ? { __proto__: null, body: request.body, params: request.params,
+        tempObjectStore: request.tempObjectStore }
+      : { __proto__: null, body: response?.body, tempObjectStore: request.tempObjectStore });
   };
 
   // ---- Kinvey's form: (request, response, modules) ----
@@ -203,21 +203,24 @@
   internal.prepare = (index, given) => {
     current = handlers[index];
     request = given;
-    response = newResponse(request?.response);
     if (request === null || typeof request !== 'object' || ArrayIsArray(request)) {
       internal.fail(TypeError, 'the request is not a JSON object');
     }
-    if (request.response !== undefined) delete request.response;
-    return current.isModule ? [current.handler, request, context, undefined]
-      : [current.handler, request, response, modules];
+    const initial = request.response;
+    if (initial !== undefined) delete request.response;
+    if (current.isModule) {
+      response = initial;
+      return [current.handler, request, context, undefined];
+    }
+    response = newResponse(initial);
+    return [current.handler, request, response, modules];
   };
 
-  // What the handler returned. Kinvey's form answers through `response` alone.
-  internal.settle = (result) => {
+  // What a module's handler returned, or its promise came to. Kinvey's form answers through `response`
+  // alone.
+  internal.returned = (result) => {
     if (!current.isModule) return;
-    if (native.classOf(result) === 'Promise') {
-      native.then(result, returned, internal.failed);
-    } else if (result !== null && typeof result === 'object' && typeof result.then === 'function') {
+    if (result !== null && typeof result === 'object' && typeof result.then === 'function') {
       native.then(PromiseResolve(result), returned, internal.failed);
     } else {
       returned(result);
