@@ -28,6 +28,11 @@ const FLAGS: &[&str] = &[
     "-DFE_DOWNWARD=0",
     "-DFE_UPWARD=0",
     "-DNDEBUG",
+    // c/alloc.c defines these itself, and reads the header before the address they return.
+    "-fno-builtin-malloc",
+    "-fno-builtin-calloc",
+    "-fno-builtin-realloc",
+    "-fno-builtin-free",
     "-fno-ident",
     // Absolute paths would make the module's digest depend on the machine.
     "-ffile-prefix-map=/=",
