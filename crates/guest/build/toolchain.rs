@@ -42,10 +42,11 @@ const FLAGS: &[&str] = &[
 pub(crate) fn compile(source: &Source, out: &Path) -> Result<PathBuf, String> {
     println!("cargo:rerun-if-env-changed=LODE_CLANG");
     let clang = env::var("LODE_CLANG").unwrap_or_else(|_| "clang".into());
-    let targets = Command::new(&clang).arg("--print-targets").output().map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => MISSING_CLANG.to_owned(),
-        _ => format!("cannot run {clang}: {e}"),
-    })?;
+    let targets =
+        Command::new(&clang).arg("--print-targets").output().map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => MISSING_CLANG.to_owned(),
+            _ => format!("cannot run {clang}: {e}"),
+        })?;
     if !String::from_utf8_lossy(&targets.stdout).contains("wasm32") {
         return Err(format!("{clang} cannot target wasm32. {MISSING_CLANG}"));
     }

@@ -195,7 +195,8 @@ impl Inner {
         };
         let size = memory.len();
         let view = View::create(&bytes).map_err(EngineError::Memory)?;
-        let image = Image::new(size, view, None, &extents).map_err(|detail| failed(detail.into()))?;
+        let image =
+            Image::new(size, view, None, &extents).map_err(|detail| failed(detail.into()))?;
         Ok((image, inbox))
     }
 }

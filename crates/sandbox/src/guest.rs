@@ -74,16 +74,14 @@ impl Guest {
         limits: Limits,
         phase: Phase,
     ) -> wasmtime::Result<Self> {
-        let mut store =
-            Store::new(&engine.wasmtime, RunState::new(phase, limits, image.size()));
+        let mut store = Store::new(&engine.wasmtime, RunState::new(phase, limits, image.size()));
         store.limiter(|state| state);
         store.epoch_deadline_callback(|mut context| context.data_mut().tick());
         store.set_epoch_deadline(1);
         if engine.metering {
             store.set_fuel(u64::MAX)?;
         }
-        let instance =
-            SlotPool::with_image(image, || engine.instance.instantiate(&mut store))?;
+        let instance = SlotPool::with_image(image, || engine.instance.instantiate(&mut store))?;
         let memory = instance
             .get_module_export(&mut store, &engine.memory_export)
             .and_then(wasmtime::Extern::into_memory)

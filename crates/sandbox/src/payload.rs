@@ -65,7 +65,8 @@ fn completed(status: i32, text: &str) -> Outcome {
         Ok(completed) => completed,
         Err(error) => return malformed(&error),
     };
-    let Some(status) = u16::try_from(status).ok().filter(|status| (100..600).contains(status)) else {
+    let Some(status) = u16::try_from(status).ok().filter(|status| (100..600).contains(status))
+    else {
         return Outcome::Error(range_error("the status is not an HTTP status"));
     };
     let mut texts = BTreeMap::new();
@@ -115,17 +116,15 @@ fn check(mut bytes: Vec<u8>) -> Result<String, &'static str> {
     while at < bytes.len() {
         match bytes[at] {
             b'"' => in_string = !in_string,
-            b'\\' if in_string => {
-                match surrogate(&bytes, at) {
-                    Some(0xD800..=0xDBFF)
-                        if matches!(surrogate(&bytes, at + 6), Some(0xDC00..=0xDFFF)) =>
-                    {
-                        at += 11;
-                    }
-                    Some(_) => bytes[at + 2..at + 6].copy_from_slice(b"fffd"),
-                    None => at += 1,
+            b'\\' if in_string => match surrogate(&bytes, at) {
+                Some(0xD800..=0xDBFF)
+                    if matches!(surrogate(&bytes, at + 6), Some(0xDC00..=0xDFFF)) =>
+                {
+                    at += 11;
                 }
-            }
+                Some(_) => bytes[at + 2..at + 6].copy_from_slice(b"fffd"),
+                None => at += 1,
+            },
             b'[' | b'{' if !in_string => {
                 depth += 1;
                 if depth > MAX_DEPTH {

@@ -9,7 +9,6 @@ use crate::outcome::{Limits, Outcome, Usage};
 use crate::sandbox::{Event, Invocation, Sandbox, Step};
 use crate::snapshot::{Handler, Snapshot};
 
-
 /// All a run depended on besides its snapshot, and the outcome it had. The same snapshot and recording
 /// give the same outcome byte for byte, on every machine of the same architecture.
 ///
@@ -58,7 +57,9 @@ impl std::fmt::Display for ReplayError {
             ),
             Self::NoHandler => f.write_str("the recording's handler is not in this snapshot"),
             Self::Unfinished => f.write_str("the recording ends before the run does"),
-            Self::Differs(outcome) => write!(f, "the outcome differs from the recorded one: {outcome}"),
+            Self::Differs(outcome) => {
+                write!(f, "the outcome differs from the recorded one: {outcome}")
+            }
         }
     }
 }
@@ -97,7 +98,11 @@ impl Recording {
     }
 
     /// Runs it again. The host is not asked for anything. `Ok` means the outcome was the same.
-    pub async fn replay(&self, snapshot: &Snapshot, limits: &Limits) -> (Result<(), ReplayError>, Report) {
+    pub async fn replay(
+        &self,
+        snapshot: &Snapshot,
+        limits: &Limits,
+    ) -> (Result<(), ReplayError>, Report) {
         let nothing = |error: ReplayError| {
             let outcome = Outcome::NeverCompleted;
             (Err(error), Report { outcome, logs: Vec::new(), usage: Usage::default() })

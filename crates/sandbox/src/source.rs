@@ -140,7 +140,8 @@ mod typescript {
         fn emit(&mut self, diagnostic: &mut DiagnosticBuilder<'_>) {
             let mut problem = self.problem.lock().expect("nothing panics while holding it");
             if problem.is_none() {
-                let place = diagnostic.span.primary_span().map(|span| self.map.lookup_char_pos(span.lo));
+                let place =
+                    diagnostic.span.primary_span().map(|span| self.map.lookup_char_pos(span.lo));
                 let (line, column) =
                     place.map_or((1, 1), |place| (place.line, place.col_display + 1));
                 *problem = Some((diagnostic.message(), line, column));
@@ -158,8 +159,8 @@ mod typescript {
             mode: swc_ts_fast_strip::Mode::StripOnly,
             ..Default::default()
         };
-        let result =
-            GLOBALS.set(&Globals::new(), || swc_ts_fast_strip::operate(&map, &handler, text, options));
+        let result = GLOBALS
+            .set(&Globals::new(), || swc_ts_fast_strip::operate(&map, &handler, text, options));
         let first = problem.lock().expect("nothing panics while holding it").take();
         match (result, first) {
             (Ok(output), None) => Ok(output.code),

@@ -21,8 +21,17 @@ pub(crate) const FIBER_STACK_BYTES: usize = WASM_STACK_BYTES + (256 << 10);
 #[cfg(target_arch = "x86_64")]
 #[allow(dead_code)] // only the build script names them
 pub(crate) const CPU_FEATURES: &[&str] = &[
-    "has_sse3", "has_ssse3", "has_sse41", "has_sse42", "has_popcnt", "has_avx", "has_avx2",
-    "has_bmi1", "has_bmi2", "has_lzcnt", "has_fma",
+    "has_sse3",
+    "has_ssse3",
+    "has_sse41",
+    "has_sse42",
+    "has_popcnt",
+    "has_avx",
+    "has_avx2",
+    "has_bmi1",
+    "has_bmi2",
+    "has_lzcnt",
+    "has_fma",
 ];
 #[cfg(not(target_arch = "x86_64"))]
 #[allow(dead_code)]

@@ -108,7 +108,8 @@ unsafe impl StackCreator for Creator {
         drop(idle);
         let mapping = match reused {
             Some(mapping) => mapping,
-            None => Mapping::new(len).map_err(|error| wasmtime::Error::new(std::io::Error::from(error)))?,
+            None => Mapping::new(len)
+                .map_err(|error| wasmtime::Error::new(std::io::Error::from(error)))?,
         };
         Ok(Box::new(Stack { mapping: Some(mapping), pool: self.0.clone() }))
     }
