@@ -1,9 +1,16 @@
 /* The engine module's one big translation unit: QuickJS-ng and the glue around it (the ABI is in
  * lode.h). Including quickjs.c lets the glue set the random state, which no public header names, and
  * lets clang inline across the border. */
+#include <stdbool.h>
+struct JSContext;
+struct JSStackFrame;
+static bool lode_is_own_frame(struct JSContext *c, struct JSStackFrame *frame);
+
 #include "quickjs.c"
 
 #include "lode.h"
+
+#include "frames.c"
 
 #include "alloc.c"
 

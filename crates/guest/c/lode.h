@@ -43,9 +43,11 @@ IMPORT(url) extern uint32_t host_url(const char *ptr, uint32_t len, char *out, u
 /* ---- exports: building the pristine image and a snapshot ---- */
 EXPORT(lode_init) void lode_init(void);
 EXPORT(lode_bootstrap) void lode_bootstrap(char *name, char *source, uint32_t source_len);
-/* Compiles one source. `name` and `source` are NUL-terminated buffers from lode_alloc. */
+/* Takes one source. `name` and `source` are NUL-terminated buffers from lode_alloc. */
 EXPORT(lode_source) void lode_source(int32_t kind, int32_t entry, char *name, char *source,
                                      uint32_t source_len);
+/* Compiles all of them. */
+EXPORT(lode_compile) void lode_compile(void);
 /* Evaluates every entry, in the order given. Returns 1 when one is still waiting for something. */
 EXPORT(lode_evaluate) int32_t lode_evaluate(void);
 /* Tidies the heap: the memory is the snapshot once this has returned. */

@@ -120,6 +120,8 @@ async fn repeat(
         let (report, recording) =
             Recording::record(snapshot, invocation, limits, seed()?, host).await;
         let times = vec![started.elapsed()];
+        let recording =
+            recording.ok_or_else(|| Failure::usage("there is no such handler to record"))?;
         let text = serde_json::to_string_pretty(&recording)
             .map_err(|e| Failure { message: e.to_string(), code: exit::PLATFORM })?;
         std::fs::write(path, text)

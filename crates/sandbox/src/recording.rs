@@ -67,14 +67,14 @@ impl std::fmt::Display for ReplayError {
 impl std::error::Error for ReplayError {}
 
 impl Recording {
-    /// As [`crate::run`], and records it.
+    /// As [`crate::run`], and records it. No recording comes of an invocation without a handler.
     pub async fn record<H: Host>(
         snapshot: &Snapshot,
         invocation: &Invocation<'_>,
         limits: &Limits,
         seed: [u8; 32],
         host: &H,
-    ) -> (Report, Self) {
+    ) -> (Report, Option<Self>) {
         // Whole microseconds, so that the recording's clock is exactly the run's.
         let whole = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let started_us = whole(host.now());
@@ -84,16 +84,17 @@ impl Recording {
             events.push((whole(now), event.clone()));
         })
         .await;
-        let recording = Self {
+        let handler = snapshot.handlers().get(invocation.handler).cloned();
+        let recording = handler.map(|handler| Self {
             snapshot: snapshot.key(),
-            handler: snapshot.handlers()[invocation.handler].clone(),
+            handler,
             request: invocation.request.to_owned(),
             seed,
             started_us,
             events,
             outcome: serde_json::to_string(&report.outcome).unwrap_or_default(),
             cost: report.usage.cost,
-        };
+        });
         (report, recording)
     }
 

@@ -330,6 +330,9 @@ fn build(
         })();
         compiled.map_err(|error| failure(guest, &error, true))?;
     }
+    guest
+        .call::<_, ()>(&engine.exports.compile, ())
+        .map_err(|error| failure(guest, &error, true))?;
     let waiting: i32 =
         guest.call(&engine.exports.evaluate, ()).map_err(|error| failure(guest, &error, false))?;
     if waiting != 0 {

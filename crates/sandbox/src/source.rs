@@ -66,8 +66,12 @@ impl Source {
             SourceKind::JavaScript => Ok((self.text.clone(), 2)),
             SourceKind::TypeScript => Ok((strip_types(&self.name, &self.text)?, 2)),
             SourceKind::Json => match serde_json::from_str::<serde::de::IgnoredAny>(&self.text) {
-                // JSON is a subset of JavaScript's expressions (ECMAScript 2019).
-                Ok(_) => Ok((format!("export default {}", self.text), 0)),
+                // Parsed when evaluated: as an expression, a `__proto__` key would set the prototype. A
+                // JSON string is a JavaScript string (ECMAScript 2019).
+                Ok(_) => {
+                    let text = serde_json::Value::from(self.text.as_str());
+                    Ok((format!("export default JSON.parse({text})"), 0))
+                }
                 Err(error) => Err(ScriptError {
                     name: "SyntaxError".into(),
                     message: error.to_string(),
