@@ -1,6 +1,6 @@
 //! What the sandbox's tests share: an engine per process, a host without real time, and short ways to
 //! build an app, run it, and say how it must end.
-#![allow(dead_code)] // each test binary uses its own part
+#![allow(dead_code, unreachable_pub)] // each test binary uses its own part
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
