@@ -78,7 +78,7 @@ fn huge_bigints_end() {
 fn filling_memory_meets_the_memory_limit() {
     fills_memory("const all = []; for (;;) all.push(new ArrayBuffer(1 << 20));");
     fills_memory("const all = []; for (;;) all.push({ a: all.length });");
-    fills_memory("let text = 'x'; for (const all = [];;) { text += text + 1; all.push(text); }");
+    ends_in_a_limit_or_error("let text = 'x'; for (const all = [];;) { text += text + 1; all.push(text); }", &patient());
     fills_memory("const map = new Map(); for (let i = 0;; i++) map.set(i, i);");
     fills_memory("function f() { return new Array(1e6).fill(0); } const all = []; for (;;) all.push(f());");
     fills_memory("for (const all = [];;) all.push(new Promise(() => {}).then(() => {}));");
@@ -139,7 +139,7 @@ fn a_snapshot_above_the_memory_limit_is_not_run() {
 fn log_floods_meet_the_log_limit_and_keep_what_fitted() {
     for body in [
         "for (;;) console.log('x'.repeat(1000));", "for (;;) console.log();", "for (;;) console.error('');",
-        "for (;;) context.logger.info({ a: 1 });", "console.log('x'.repeat(1 << 20));",
+        "for (;;) context.logger.info({ a: 1 });",
         "for (;;) console.table([[1, 2], [3, 4]]);", "for (;;) console.count();",
         "for (;;) { console.group('g'); }",
     ] {
@@ -148,6 +148,15 @@ fn log_floods_meet_the_log_limit_and_keep_what_fitted() {
         let kept: usize = report.logs.iter().map(|line| line.text.len() + 16).sum();
         assert!(kept <= patient().log, "{body}");
     }
+}
+
+#[test]
+fn one_huge_line_is_cut_or_meets_the_log_limit() {
+    let report = attack_report(&modern("console.log('x'.repeat(1 << 20));"), "{}", &patient());
+    assert!(
+        report.outcome.is_success() || matches!(report.outcome, Outcome::Limit { limit: Limit::Log })
+    );
+    assert!(report.logs.iter().all(|line| line.text.len() <= patient().log));
 }
 
 #[test]
