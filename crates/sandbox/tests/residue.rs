@@ -350,7 +350,10 @@ fn headers_that_lie_are_refused() {
         header["changed"].as_array_mut().expect("a list").push(first);
     });
     load(&twice).expect_err("overlapping extents");
-    let other = with_header(&snapshot, |header| header["engine"][0] = json!(header["engine"][0] != 0));
+    let other = with_header(&snapshot, |header| {
+        let first = header["engine"][0].as_u64().expect("a byte");
+        header["engine"][0] = json!(first ^ 1);
+    });
     assert!(matches!(load(&other), Err(LoadError::OtherEngine)));
     let mut wrong = snapshot.as_bytes().to_vec();
     wrong[7] = b'2';

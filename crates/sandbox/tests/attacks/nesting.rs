@@ -127,6 +127,7 @@ fn deep_source_evaluated_in_a_run_is_the_scripts_error() {
              try {{ (0, eval)('{open}'.repeat(1e5) + (close === '' || close === ')' || close === '}}`' ? '1' : '') + close.repeat(1e5)); return 'ran'; }}
              catch (e) {{ return e.name; }}"
         )));
+        assert!(outcome.is_success(), "{open}: {outcome:?}");
         let name = body(&outcome);
         let known = ["RangeError", "SyntaxError", "InternalError", "ran"];
         assert!(known.iter().any(|k| name == *k), "{open}: {name}");

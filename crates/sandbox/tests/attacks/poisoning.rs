@@ -16,7 +16,7 @@ fn survives(poison: &str) {
     let thrown = attack(&modern(&format!("{poison}; throw new TypeError('mine');")));
     assert_error(&thrown, "TypeError", "mine");
     let called = attack(&kinvey(&format!(
-        "{poison}; console.log('a', {{ b: [1, new Map([[1, 2]])] }}); modules.logger.info({{ a: 1 }});
+        "{poison}; console.log('a', {{ b: [1, new Map()] }}); modules.logger.info({{ a: 1 }});
          modules.hostCall('echo', {{ a: 1 }}, (error, result) => response.complete(200, result));"
     )));
     assert_eq!(body(&called), json!({ "a": 1 }), "{poison}");
@@ -73,11 +73,25 @@ fn setters_on_prototypes_see_nothing() {
 }
 
 #[test]
+fn a_setter_on_object_prototype_sees_nothing() {
+    survives(
+        "Object.defineProperty(Object.prototype, 0, { set() { throw new Error('setter'); }, get() { return undefined; } })",
+    );
+}
+
+#[test]
+fn a_setter_on_array_prototype_sees_nothing() {
+    survives(
+        "Object.defineProperty(Array.prototype, 0, { set() { throw new Error('setter'); }, get() { return undefined; } })",
+    );
+}
+
+#[test]
 fn inherited_options_and_descriptors_are_not_read() {
     survives(
         "for (const key of ['get', 'set', 'value', 'writable', 'enumerable', 'configurable', 'status',
             'headers', 'params', 'tempObjectStore', 'script', 'depth'])
-           Object.defineProperty(Object.prototype, key, { configurable: true, enumerable: false,
+           Object.defineProperty(Object.prototype, key, { __proto__: null, configurable: true,
              get() { return undefined; }, set() { throw new Error(key); } })",
     );
 }
@@ -90,6 +104,11 @@ fn patched_strings_are_not_called() {
              if (key !== 'constructor' && key !== 'length')
                try { Object.defineProperty(P, key, { value() { throw new Error('patched ' + key); } }); } catch {}",
     );
+}
+
+#[test]
+fn a_patched_concat_is_not_called_by_our_template_literals() {
+    survives("String.prototype.concat = () => { throw new Error('concat'); }");
 }
 
 #[test]
@@ -148,7 +167,10 @@ fn error_is_script(outcome: &Outcome) -> bool {
 
 #[test]
 fn deleted_globals_are_not_missed() {
-    survives("for (const key of Object.getOwnPropertyNames(globalThis)) try { delete globalThis[key]; } catch {}; globalThis.console = { log() {} }");
+    survives(
+        "const all = globalThis, Keep = TypeError; for (const key of Object.getOwnPropertyNames(all)) delete all[key];
+         all.console = { log() {} }; all.TypeError = Keep; all.Map = class {}",
+    );
     survives("delete globalThis.Promise; delete globalThis.JSON; delete globalThis.Error");
     survives("globalThis.Promise = globalThis.Error = globalThis.Object = globalThis.Array = null");
 }
