@@ -17,6 +17,7 @@ fn ends_well(what: &str, text: String) {
 /// `open` and `close` around `inner`, `depth` times, closed and left open.
 fn bomb(what: &str, head: &str, open: &str, inner: &str, close: &str, depth: usize) {
     let opened = format!("{head}{}{inner}", open.repeat(depth));
+    eprintln!("{what}"); // shown when the test fails or is too slow
     ends_well(what, opened.clone());
     ends_well(what, format!("{opened}{}", close.repeat(depth)));
     assert_engine_serves();

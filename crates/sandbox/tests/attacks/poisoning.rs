@@ -168,7 +168,8 @@ fn error_is_script(outcome: &Outcome) -> bool {
 #[test]
 fn deleted_globals_are_not_missed() {
     survives(
-        "const all = globalThis, Keep = TypeError; for (const key of Object.getOwnPropertyNames(all)) delete all[key];
+        "const all = globalThis, Keep = TypeError, drop = Reflect.deleteProperty;
+         for (const key of Object.getOwnPropertyNames(all)) drop(all, key);
          all.console = { log() {} }; all.TypeError = Keep; all.Map = class {}",
     );
     survives("delete globalThis.Promise; delete globalThis.JSON; delete globalThis.Error");
