@@ -185,12 +185,6 @@ impl Sandbox {
         std::mem::take(&mut self.guest.state().logs)
     }
 
-    /// The linear memory, for the tests that look for what other runs left in it.
-    #[doc(hidden)]
-    pub fn memory(&mut self) -> &[u8] {
-        self.guest.memory()
-    }
-
     /// What the run has used so far.
     pub fn usage(&mut self) -> Usage {
         let cost = self.guest.cost();

@@ -14,8 +14,8 @@ use lode_sandbox::{
 };
 use serde_json::{Value, json};
 use support::{
-    NOW, SEED, TestHost, app, assert_error, assert_limit, block_on, body, deploy, error, kinvey, modern,
-    patient, pause, run_app, run_handler,
+    NOW, SEED, TestHost, app, assert_error, assert_limit, block_on, body, deploy, error, kinvey,
+    modern, patient, pause, run_app, run_handler,
 };
 
 fn position(outcome: &Outcome) -> (&str, u32, u32) {
@@ -45,7 +45,10 @@ fn kinveys_form_completes_and_continues() {
 fn the_modern_form_completes_and_continues() {
     assert_eq!(body(&run_app(&modern("return [1]"))), json!([1]));
     assert!(matches!(run_app(&modern("")), Outcome::Completed { status: 204, body: None, .. }));
-    assert!(matches!(run_app(&modern("return { status: 404, body: 1 }")), Outcome::Completed { status: 404, .. }));
+    assert!(matches!(
+        run_app(&modern("return { status: 404, body: 1 }")),
+        Outcome::Completed { status: 404, .. }
+    ));
     let hook = "export function onPreSave(request) { return { ...request.body, b: 2 }; }
                 export async function onPostSave() {}";
     let pre = run_handler(&app(hook), "onPreSave", r#"{"body":{"a":1}}"#, &patient()).outcome;
@@ -139,7 +142,9 @@ fn each_limit_ends_either_form() {
     let both = |text: &str| {
         let shared = "const big = (n) => 'x'.repeat(n);";
         [
-            kinvey(&format!("{shared} const call = modules.hostCall; response.complete(200, (() => {{ {text} }})());")),
+            kinvey(&format!(
+                "{shared} const call = modules.hostCall; response.complete(200, (() => {{ {text} }})());"
+            )),
             modern(&format!("{shared} const call = context.hostCall; {text}")),
         ]
     };
@@ -151,10 +156,14 @@ fn each_limit_ends_either_form() {
     }
     let memory = Limits { cpu: Duration::from_secs(60), ..small.clone() };
     for source in both("const all = []; for (;;) all.push(new Uint8Array(1 << 20));") {
-        assert_limit(&run_handler(&app(&source), "onRequest", "{}", &memory).outcome, Limit::Memory);
+        assert_limit(
+            &run_handler(&app(&source), "onRequest", "{}", &memory).outcome,
+            Limit::Memory,
+        );
     }
     let wall = Limits { wall: Duration::from_millis(50), ..patient() };
-    for source in [kinvey("modules.hostCall('never');"), modern("await context.hostCall('never');")] {
+    for source in [kinvey("modules.hostCall('never');"), modern("await context.hostCall('never');")]
+    {
         assert_limit(&run_handler(&app(&source), "onRequest", "{}", &wall).outcome, Limit::Wall);
     }
 }
@@ -187,17 +196,25 @@ fn syntax_errors_say_where() {
 #[test]
 fn imports_of_what_is_not_there_are_the_scripts_error() {
     for specifier in ["./nothing.js", "lodash", "../../up.js", "node:fs"] {
-        let source = Source::entry("a/b.mjs", format!("import x from '{specifier}'; export function onRequest() {{}}"));
+        let source = Source::entry(
+            "a/b.mjs",
+            format!("import x from '{specifier}'; export function onRequest() {{}}"),
+        );
         match refusal(&[source]) {
             BuildError::Script(error) => {
-                assert!(error.message.contains(specifier) && error.message.contains("a/b.mjs"), "{error:?}");
+                assert!(
+                    error.message.contains(specifier) && error.message.contains("a/b.mjs"),
+                    "{error:?}"
+                );
             }
             other => panic!("{specifier}: {other:?}"),
         }
     }
     let script = Source::library("lib.cjs", "function x() {}");
     let importer = Source::entry("a.mjs", "import './lib.cjs'; export function onRequest() {}");
-    assert!(matches!(refusal(&[script, importer]), BuildError::Script(e) if e.message.contains("classic script")));
+    assert!(
+        matches!(refusal(&[script, importer]), BuildError::Script(e) if e.message.contains("classic script"))
+    );
 }
 
 #[test]
@@ -211,13 +228,18 @@ fn apps_without_a_handler_are_refused() {
 #[test]
 fn dynamic_imports_work_within_the_graph_only() {
     let sources = [
-        Source::entry("main.mjs", "export async function onRequest({ body }) { return (await import(body)).value; }"),
+        Source::entry(
+            "main.mjs",
+            "export async function onRequest({ body }) { return (await import(body)).value; }",
+        ),
         Source::library("lib/late.mjs", "export const value = 'late';"),
     ];
     let snapshot = deploy(&sources).expect("it builds");
-    let outcome = run_handler(&snapshot, "onRequest", r#"{"body":"./lib/late.mjs"}"#, &patient()).outcome;
+    let outcome =
+        run_handler(&snapshot, "onRequest", r#"{"body":"./lib/late.mjs"}"#, &patient()).outcome;
     assert_eq!(body(&outcome), json!("late"));
-    let outcome = run_handler(&snapshot, "onRequest", r#"{"body":"./lib/never.mjs"}"#, &patient()).outcome;
+    let outcome =
+        run_handler(&snapshot, "onRequest", r#"{"body":"./lib/never.mjs"}"#, &patient()).outcome;
     assert_error(&outcome, "ReferenceError", "./lib/never.mjs");
 }
 
@@ -232,7 +254,10 @@ fn module_graphs_with_cycles_and_json_evaluate_once() {
         Source::entry("two.mjs", "import './a.mjs'; import { b } from './b.mjs'; export function onPreFetch() { return { b: b(), count }; }"),
     ];
     let snapshot = deploy(&sources).expect("it builds");
-    assert_eq!(body(&run_handler(&snapshot, "onRequest", "{}", &patient()).outcome), json!(["afunction", 1]));
+    assert_eq!(
+        body(&run_handler(&snapshot, "onRequest", "{}", &patient()).outcome),
+        json!(["afunction", 1])
+    );
     assert_eq!(
         body(&run_handler(&snapshot, "onPreFetch", "{}", &patient()).outcome),
         json!({ "b": "function", "count": 1 })
@@ -242,7 +267,10 @@ fn module_graphs_with_cycles_and_json_evaluate_once() {
 #[test]
 fn an_import_may_be_of_a_source_that_comes_later() {
     let sources = [
-        Source::entry("a.mjs", "import { b } from './b.mjs'; export function onRequest() { return b; }"),
+        Source::entry(
+            "a.mjs",
+            "import { b } from './b.mjs'; export function onRequest() { return b; }",
+        ),
         Source::library("b.mjs", "export const b = 1;"),
     ];
     let snapshot = deploy(&sources).expect("it builds");
@@ -253,16 +281,28 @@ fn an_import_may_be_of_a_source_that_comes_later() {
 fn a_proto_key_in_a_json_module_is_a_plain_property() {
     let sources = [
         Source::library("data.json", r#"{"__proto__":{"x":1}}"#),
-        Source::entry("a.mjs", "import data from './data.json'; export function onRequest() { return Object.keys(data); }"),
+        Source::entry(
+            "a.mjs",
+            "import data from './data.json'; export function onRequest() { return Object.keys(data); }",
+        ),
     ];
     let snapshot = deploy(&sources).expect("it builds");
-    assert_eq!(body(&run_handler(&snapshot, "onRequest", "{}", &patient()).outcome), json!(["__proto__"]));
+    assert_eq!(
+        body(&run_handler(&snapshot, "onRequest", "{}", &patient()).outcome),
+        json!(["__proto__"])
+    );
 }
 
 #[test]
 fn classic_scripts_each_have_a_scope_of_their_own() {
-    let script = |n: u32| format!("var value = {n}; let other = {n}; function onRequest(q, response) {{ response.complete(200, value + other); }}");
-    let snapshot = deploy(&[Source::entry("one.cjs", script(1)), Source::entry("two.cjs", script(2))]).expect("it builds");
+    let script = |n: u32| {
+        format!(
+            "var value = {n}; let other = {n}; function onRequest(q, response) {{ response.complete(200, value + other); }}"
+        )
+    };
+    let snapshot =
+        deploy(&[Source::entry("one.cjs", script(1)), Source::entry("two.cjs", script(2))])
+            .expect("it builds");
     assert_eq!(snapshot.handlers().len(), 2);
     assert!(snapshot.handlers().iter().all(|handler| handler.form == Form::Script));
     for (name, sum) in [("one.cjs#onRequest", 2), ("two.cjs#onRequest", 4)] {
@@ -288,14 +328,18 @@ fn positions_in_typescript_are_the_authors() {
 #[test]
 fn typescript_that_needs_code_is_refused_clearly() {
     for (text, line) in [
-        ("\nenum A { B }", 2), ("namespace N { export const a = 1; }", 1),
+        ("\nenum A { B }", 2),
+        ("namespace N { export const a = 1; }", 1),
         ("class C { constructor(private a: number) {} }", 1),
     ] {
         let source = Source::entry("a.ts", format!("{text}\nexport function onRequest() {{}}"));
         match refusal(&[source]) {
             BuildError::Syntax(error) => {
                 assert!(error.message.contains("not supported in strip-only mode"), "{error:?}");
-                assert_eq!(error.position().map(|(file, line, _)| (file, line)), Some(("a.ts", line)));
+                assert_eq!(
+                    error.position().map(|(file, line, _)| (file, line)),
+                    Some(("a.ts", line))
+                );
             }
             other => panic!("{text}: {other:?}"),
         }
@@ -304,12 +348,16 @@ fn typescript_that_needs_code_is_refused_clearly() {
 
 #[test]
 fn deploy_time_has_no_clock_and_repeats_its_chance() {
-    let text = "const now = Date.now(), chance = [Math.random(), Math.random()], id = crypto.randomUUID();
+    let text =
+        "const now = Date.now(), chance = [Math.random(), Math.random()], id = crypto.randomUUID();
                 export function onRequest() { return { now, chance, id, run: Math.random() }; }";
     let run = |seed: u8| {
         let snapshot = app(text);
         let invocation = Invocation { handler: 0, request: "{}" };
-        body(&block_on(run(&snapshot, &invocation, &patient(), [seed; 32], &TestHost::default())).outcome)
+        body(
+            &block_on(run(&snapshot, &invocation, &patient(), [seed; 32], &TestHost::default()))
+                .outcome,
+        )
     };
     let (first, second) = (run(1), run(2));
     assert_eq!(first["now"], json!(0));
@@ -330,7 +378,10 @@ fn timers_fire_in_the_order_they_are_due() {
            setTimeout((x, y) => { seen.push(x + y); done(); }, 30, 'd', 'e'); seen.push('sync');
          }); return seen;",
     ));
-    assert_eq!(body(&outcome), json!(["sync", "microtask", "promise", "immediate", "a", "b", "c", "de"]));
+    assert_eq!(
+        body(&outcome),
+        json!(["sync", "microtask", "promise", "immediate", "a", "b", "c", "de"])
+    );
 }
 
 #[test]
@@ -366,12 +417,16 @@ fn nothing_runs_after_an_end() {
     assert_eq!(body(&report.outcome), json!(1));
     assert!(report.logs.is_empty(), "{:?}", report.logs);
     // A host that goes on all the same gets no second outcome of the script's.
-    let snapshot = app(&kinvey("setTimeout(() => console.log('timer'), 1); response.complete(200, 1);"));
+    let snapshot =
+        app(&kinvey("setTimeout(() => console.log('timer'), 1); response.complete(200, 1);"));
     let mut sandbox = Sandbox::new(&snapshot, patient()).expect("a sandbox");
     let step = block_on(sandbox.start(&Invocation { handler: 0, request: "{}" }, SEED, NOW));
     assert!(matches!(step, Step::Ended(Outcome::Completed { .. })));
     let step = block_on(sandbox.resume(Event::Timers, NOW + Duration::from_secs(1)));
-    assert!(matches!(step, Step::Ended(Outcome::Platform { .. })), "a mistake of the host's: {step:?}");
+    assert!(
+        matches!(step, Step::Ended(Outcome::Platform { .. })),
+        "a mistake of the host's: {step:?}"
+    );
     assert!(sandbox.take_logs().is_empty());
 }
 
@@ -472,7 +527,8 @@ fn the_same_seed_clock_and_answers_give_the_same_outcome() {
     let snapshot = chance(support::engine());
     let text = |seed: u8| {
         let invocation = Invocation { handler: 0, request: "{}" };
-        let report = block_on(run(&snapshot, &invocation, &patient(), [seed; 32], &TestHost::default()));
+        let report =
+            block_on(run(&snapshot, &invocation, &patient(), [seed; 32], &TestHost::default()));
         assert!(report.outcome.is_success(), "{report:?}");
         serde_json::to_string(&(report.outcome, report.logs)).expect("JSON")
     };
@@ -493,7 +549,10 @@ impl Host for Fickle {
         pause(self.0.get() % 5).await;
         self.0.set(self.0.get() + 1);
         if call.name == "fail" {
-            return Err(lode_sandbox::HostError { name: "E".into(), message: self.0.get().to_string() });
+            return Err(lode_sandbox::HostError {
+                name: "E".into(),
+                message: self.0.get().to_string(),
+            });
         }
         Ok(support::json(&self.0.get().to_string()))
     }
@@ -511,14 +570,17 @@ impl Host for Fickle {
 
 #[test]
 fn a_recorded_run_is_replayed_with_the_same_outcome_and_cost() {
-    let metered = Engine::new(EngineOptions { metering: true, ..EngineOptions::default() }).expect("an engine");
+    let metered = Engine::new(EngineOptions { metering: true, ..EngineOptions::default() })
+        .expect("an engine");
     for engine in [support::engine(), &metered] {
         let snapshot = chance(engine);
         let host = Fickle(Cell::new(1));
         let invocation = Invocation { handler: 0, request: "{\"a\":[1]}" };
-        let (report, recording) = block_on(Recording::record(&snapshot, &invocation, &patient(), [5; 32], &host));
+        let (report, recording) =
+            block_on(Recording::record(&snapshot, &invocation, &patient(), [5; 32], &host));
         assert!(report.outcome.is_success(), "{report:?}");
         assert_eq!(report.usage.cost.is_some(), engine.metering());
+        let recording = recording.expect("the handler is there");
         let text = serde_json::to_string(&recording).expect("JSON");
         let recording: Recording = serde_json::from_str(&text).expect("a recording");
         for _ in 0..2 {
@@ -532,19 +594,36 @@ fn a_recorded_run_is_replayed_with_the_same_outcome_and_cost() {
         assert_eq!(block_on(cut.replay(&snapshot, &patient())).0, Err(ReplayError::Unfinished));
         let mut other = recording.clone();
         other.seed = [6; 32];
-        assert!(matches!(block_on(other.replay(&snapshot, &patient())).0, Err(ReplayError::Differs(_))));
+        assert!(matches!(
+            block_on(other.replay(&snapshot, &patient())).0,
+            Err(ReplayError::Differs(_))
+        ));
         let stranger = app(&modern("return 1"));
-        assert_eq!(block_on(recording.replay(&stranger, &patient())).0, Err(ReplayError::OtherSnapshot));
+        assert_eq!(
+            block_on(recording.replay(&stranger, &patient())).0,
+            Err(ReplayError::OtherSnapshot)
+        );
     }
 }
 
 #[test]
 fn failures_and_limits_replay_too() {
-    for text in ["await context.hostCall('fail');", "for (;;) console.log('x');", "await new Promise(() => {});", "const f = () => f(); f();"] {
+    for text in [
+        "await context.hostCall('fail');",
+        "for (;;) console.log('x');",
+        "await new Promise(() => {});",
+        "const f = () => f(); f();",
+    ] {
         let snapshot = app(&modern(text));
         let invocation = Invocation { handler: 0, request: "{}" };
-        let (report, recording) =
-            block_on(Recording::record(&snapshot, &invocation, &patient(), SEED, &Fickle(Cell::new(1))));
+        let (report, recording) = block_on(Recording::record(
+            &snapshot,
+            &invocation,
+            &patient(),
+            SEED,
+            &Fickle(Cell::new(1)),
+        ));
+        let recording = recording.expect("the handler is there");
         assert!(!report.outcome.is_success());
         assert_eq!(block_on(recording.replay(&snapshot, &patient())).0, Ok(()), "{text}");
     }
@@ -554,13 +633,17 @@ fn failures_and_limits_replay_too() {
 fn recording_a_handler_that_is_not_there_is_no_panic() {
     let snapshot = app(&modern("return 1"));
     let invocation = Invocation { handler: 9, request: "{}" };
-    let (report, _) = block_on(Recording::record(&snapshot, &invocation, &patient(), SEED, &TestHost::default()));
-    error(&report.outcome);
+    let (report, recording) =
+        block_on(Recording::record(&snapshot, &invocation, &patient(), SEED, &TestHost::default()));
+    assert!(recording.is_none());
+    // The embedder's mistake: no script is to blame for it.
+    assert!(matches!(report.outcome, Outcome::Platform { .. }), "{report:?}");
 }
 
 #[test]
 fn a_metered_run_costs_the_same_every_time() {
-    let metered = Engine::new(EngineOptions { metering: true, ..EngineOptions::default() }).expect("an engine");
+    let metered = Engine::new(EngineOptions { metering: true, ..EngineOptions::default() })
+        .expect("an engine");
     let snapshot = chance(&metered);
     let costs: BTreeSet<Option<u64>> = (0..5)
         .map(|_| {

@@ -123,7 +123,8 @@ fn every_sequence_leaves_nothing(method: ResetMethod) {
     let expected = never_used(HOSTILE);
     let snapshot = build(&engine, HOSTILE);
     assert_same(&memory_of(&snapshot), &expected, "building it in another engine");
-    let config = ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() };
+    let config =
+        ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(actions in proptest::collection::vec(action(), 1..5))| {
         for action in &actions {
             perform(&snapshot, action);
@@ -193,7 +194,9 @@ fn two_apps_never_see_each_others_bytes() {
         let (a, b) = (build(&engine, &keeper("a")), build(&engine, &keeper("bb")));
         let (memory_a, memory_b) = (memory_of(&a), memory_of(&b));
         // Alternating, and in either order; while the other lives, and after it has gone.
-        for (first, second, expected) in [(&a, &b, &memory_b), (&b, &a, &memory_a), (&a, &a, &memory_a)] {
+        for (first, second, expected) in
+            [(&a, &b, &memory_b), (&b, &a, &memory_a), (&a, &a, &memory_a)]
+        {
             let alive = keep_secret(first);
             assert_same(&memory_of(second), expected, "a run of another app that still lives");
             drop(alive);
@@ -301,7 +304,10 @@ fn snapshots_with_flipped_bits_are_refused_or_harmless() {
         for bit in if at < 12 { 0..8 } else { at % 8..at % 8 + 1 } {
             bytes[at] ^= 1 << bit;
             let loaded = load(&bytes);
-            assert!(at >= 12 && at < header || loaded.is_err(), "byte {at} bit {bit} is not checked");
+            assert!(
+                at >= 12 && at < header || loaded.is_err(),
+                "byte {at} bit {bit} is not checked"
+            );
             bytes[at] ^= 1 << bit;
         }
     }
@@ -333,13 +339,20 @@ fn headers_that_lie_are_refused() {
         load(&size(lie)).expect_err("a lie about the size");
     }
     for extent in [
-        json!([0, u64::MAX, true]), json!([u64::MAX, 4096, true]), json!([1, 4096, true]),
-        json!([4096, 1, true]), json!([1_u64 << 40, 4096, true]), json!([1_u64 << 40, 4096, false]),
-        json!([u64::MAX - 4095, 4096, false]), json!([4096, u64::MAX - 4095, true]),
-        json!([4096, 1_u64 << 40, true]), json!([0, 1_u64 << 32, true]),
+        json!([0, u64::MAX, true]),
+        json!([u64::MAX, 4096, true]),
+        json!([1, 4096, true]),
+        json!([4096, 1, true]),
+        json!([1_u64 << 40, 4096, true]),
+        json!([1_u64 << 40, 4096, false]),
+        json!([u64::MAX - 4095, 4096, false]),
+        json!([4096, u64::MAX - 4095, true]),
+        json!([4096, 1_u64 << 40, true]),
+        json!([0, 1_u64 << 32, true]),
         json!([u64::MAX - 4095, 8192, true]),
     ] {
-        load(&with_header(&snapshot, |header| header["changed"] = json!([extent]))).expect_err("a lie");
+        load(&with_header(&snapshot, |header| header["changed"] = json!([extent])))
+            .expect_err("a lie");
         let behind = with_header(&snapshot, |header| {
             header["changed"].as_array_mut().expect("a list").push(extent.clone());
         });

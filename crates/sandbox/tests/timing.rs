@@ -11,7 +11,8 @@ fn a_timer_fires_at_the_moment_its_step_says() {
     // such sleeps never gets on.
     let mut early = Vec::new();
     for delay in 1..200 {
-        let snapshot = app(&kinvey(&format!("setTimeout(() => response.complete(200, 1), {delay});")));
+        let snapshot =
+            app(&kinvey(&format!("setTimeout(() => response.complete(200, 1), {delay});")));
         let mut sandbox = Sandbox::new(&snapshot, patient()).expect("a sandbox");
         let step = block_on(sandbox.start(&Invocation { handler: 0, request: "{}" }, SEED, NOW));
         let Step::Waiting { timer: Some(due), .. } = step else { panic!("{step:?}") };

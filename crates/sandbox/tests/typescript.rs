@@ -71,6 +71,10 @@ fn chains_of_statements_end_well() {
 
 #[test]
 fn a_file_beyond_the_bound_is_refused() {
-    let refusal = deploy(&[Source::entry("big.ts", " ".repeat((1 << 20) + 1))]).expect_err("refused");
-    assert!(matches!(&refusal, BuildError::Syntax(e) if e.message.contains("bytes")), "{refusal:?}");
+    let refusal =
+        deploy(&[Source::entry("big.ts", " ".repeat((1 << 20) + 1))]).expect_err("refused");
+    assert!(
+        matches!(&refusal, BuildError::Syntax(e) if e.message.contains("bytes")),
+        "{refusal:?}"
+    );
 }

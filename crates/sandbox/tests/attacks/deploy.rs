@@ -24,8 +24,11 @@ fn refused(text: &str, limits: &Limits) -> BuildError {
 fn a_loop_meets_the_cpu_limit() {
     let limits = Limits { cpu: Duration::from_millis(100), ..patient() };
     for text in [
-        "for (;;);", "for (;;) await null;", "const f = () => queueMicrotask(f); f();",
-        "/^(a+)+$/.test('a'.repeat(40) + 'b');", "Promise.resolve().then(function f() { return Promise.resolve().then(f); });",
+        "for (;;);",
+        "for (;;) await null;",
+        "const f = () => queueMicrotask(f); f();",
+        "/^(a+)+$/.test('a'.repeat(40) + 'b');",
+        "Promise.resolve().then(function f() { return Promise.resolve().then(f); });",
     ] {
         let refusal = refused(text, &limits);
         assert!(matches!(refusal, BuildError::Limit(Limit::Cpu)), "{text}: {refusal:?}");
@@ -34,7 +37,8 @@ fn a_loop_meets_the_cpu_limit() {
 
 #[test]
 fn a_memory_bomb_meets_the_memory_limit() {
-    let refusal = refused("const all = []; for (;;) all.push(new ArrayBuffer(1 << 20));", &patient());
+    let refusal =
+        refused("const all = []; for (;;) all.push(new ArrayBuffer(1 << 20));", &patient());
     assert!(matches!(refusal, BuildError::Limit(Limit::Memory)), "{refusal:?}");
 }
 
@@ -53,12 +57,18 @@ fn the_default_limits_hold() {
 #[test]
 fn timers_are_refused() {
     for text in [
-        "setTimeout(() => {}, 1);", "setInterval(() => {}, 1);", "setImmediate(() => {});",
-        "try { setTimeout(() => {}); } catch {}", "await null; setTimeout(() => {}, 1);",
+        "setTimeout(() => {}, 1);",
+        "setInterval(() => {}, 1);",
+        "setImmediate(() => {});",
+        "try { setTimeout(() => {}); } catch {}",
+        "await null; setTimeout(() => {}, 1);",
         "Promise.resolve().then(() => setTimeout(() => {}, 1));",
     ] {
         let refusal = refused(text, &patient());
-        assert!(matches!(&refusal, BuildError::TopLevel(e) if e.message.contains("timer")), "{text}: {refusal:?}");
+        assert!(
+            matches!(&refusal, BuildError::TopLevel(e) if e.message.contains("timer")),
+            "{text}: {refusal:?}"
+        );
     }
 }
 
@@ -67,7 +77,10 @@ fn a_host_call_is_refused() {
     // Nothing hands `hostCall` to top-level code, and `fetch` without one cannot do anything.
     for text in ["hostCall('x');", "modules.hostCall('x');", "context.hostCall('x');"] {
         let refusal = refused(text, &patient());
-        assert!(matches!(&refusal, BuildError::Script(e) if e.name == "ReferenceError"), "{text}: {refusal:?}");
+        assert!(
+            matches!(&refusal, BuildError::Script(e) if e.name == "ReferenceError"),
+            "{text}: {refusal:?}"
+        );
     }
 }
 
@@ -125,7 +138,8 @@ fn proxies_and_classes_as_exports_are_called_as_what_they_are() {
 
 #[test]
 fn thousands_of_exports_are_thousands_of_handlers() {
-    let text: String = (0..5000).map(|i| format!("export function f{i}() {{ return {i}; }}\n")).collect();
+    let text: String =
+        (0..5000).map(|i| format!("export function f{i}() {{ return {i}; }}\n")).collect();
     let snapshot = deploy(&[Source::entry("many.mjs", text)]).expect("it builds");
     assert_eq!(snapshot.handlers().len(), 5000);
     assert_eq!(body(&run_handler(&snapshot, "f4999", "{}", &patient()).outcome), json!(4999));
@@ -134,11 +148,13 @@ fn thousands_of_exports_are_thousands_of_handlers() {
 #[test]
 fn prototypes_poisoned_at_deploy_do_not_hide_or_forge_handlers() {
     for poison in [
-        "Array.prototype.toJSON = () => 'x';", "String.prototype.toJSON = () => 'x';",
+        "Array.prototype.toJSON = () => 'x';",
+        "String.prototype.toJSON = () => 'x';",
         "Object.prototype.toJSON = () => ({ handlers: [['forged', 'forged', 'module']] });",
         "Object.defineProperty(Array.prototype, 0, { set() { throw 1; }, get() { return 'x'; } });",
         "Object.defineProperty(Object.prototype, 'script', { get() { return 'x'; } });",
-        "Array.prototype[Symbol.iterator] = () => { throw 1; };", "Object.freeze(Array.prototype); Object.freeze(Object.prototype);",
+        "Array.prototype[Symbol.iterator] = () => { throw 1; };",
+        "Object.freeze(Array.prototype); Object.freeze(Object.prototype);",
         "for (const key of Object.getOwnPropertyNames(globalThis)) try { delete globalThis[key]; } catch {}",
     ] {
         let source = Source::entry("evil.mjs", format!("{poison}{HANDLER}"));
@@ -147,7 +163,10 @@ fn prototypes_poisoned_at_deploy_do_not_hide_or_forge_handlers() {
                 // The list may say nonsense: nothing that a run could not.
                 for (index, handler) in snapshot.handlers().iter().enumerate() {
                     let honest = handler.script == "evil.mjs" && handler.name == "onRequest";
-                    assert!(honest || index > 0 || handler.name == "forged", "{poison}: {handler:?}");
+                    assert!(
+                        honest || index > 0 || handler.name == "forged",
+                        "{poison}: {handler:?}"
+                    );
                 }
             }
             Err(BuildError::Script(_) | BuildError::NoHandler) => {}
@@ -168,11 +187,21 @@ fn a_to_json_left_at_deploy_does_not_break_the_app() {
 #[test]
 fn hostile_names_of_sources_are_refused_or_shown_as_they_are() {
     for name in ["a\0b.js", "lode:run", "lode:x.js"] {
-        let refusal = deploy(&[Source::entry(name, "function onRequest() {}")]).expect_err("refused");
+        let refusal =
+            deploy(&[Source::entry(name, "function onRequest() {}")]).expect_err("refused");
         assert!(matches!(refusal, BuildError::Syntax(_)), "{name:?}: {refusal:?}");
     }
-    for name in ["", "../x.js", "a\"b.js", "a\nb.js", "\u{202e}.js", "(native)", "x".repeat(10_000).as_str()] {
-        let snapshot = deploy(&[Source::entry(name, "function onRequest() { null.x; }")]).expect("it builds");
+    for name in [
+        "",
+        "../x.js",
+        "a\"b.js",
+        "a\nb.js",
+        "\u{202e}.js",
+        "(native)",
+        "x".repeat(10_000).as_str(),
+    ] {
+        let snapshot =
+            deploy(&[Source::entry(name, "function onRequest() { null.x; }")]).expect("it builds");
         let report = run_handler(&snapshot, "onRequest", "{}", &patient());
         crate::support::assert_well_formed(&report.outcome);
         crate::support::assert_error(&report.outcome, "TypeError", "null");
@@ -182,10 +211,15 @@ fn hostile_names_of_sources_are_refused_or_shown_as_they_are() {
 #[test]
 fn breaking_out_of_the_wrapper_of_a_classic_script_is_a_syntax_error() {
     for text in [
-        "} function onRequest() {} (function () {", "}) ; (function () { function onRequest() {}",
-        "function onRequest() {} }); throw 1; ({", "return; function onRequest() {}",
-        "function onRequest() {} /*", "function onRequest() {} `", "function onRequest() {} //",
-        "function onRequest() {} <!-- x", "function onRequest() {} \\",
+        "} function onRequest() {} (function () {",
+        "}) ; (function () { function onRequest() {}",
+        "function onRequest() {} }); throw 1; ({",
+        "return; function onRequest() {}",
+        "function onRequest() {} /*",
+        "function onRequest() {} `",
+        "function onRequest() {} //",
+        "function onRequest() {} <!-- x",
+        "function onRequest() {} \\",
     ] {
         match deploy(&[Source::entry("evil.cjs", text)]) {
             Err(BuildError::Syntax(_)) => {}
@@ -202,7 +236,10 @@ fn breaking_out_of_the_wrapper_of_a_classic_script_is_a_syntax_error() {
 
 #[test]
 fn what_deploys_consume_is_not_a_runs() {
-    let source = Source::entry("app.mjs", format!("for (let i = 0; i < 1000; i++) console.log('x');{HANDLER}"));
+    let source = Source::entry(
+        "app.mjs",
+        format!("for (let i = 0; i < 1000; i++) console.log('x');{HANDLER}"),
+    );
     let (built, logs) = deploy_within(&[source], &patient());
     let snapshot = built.expect("it builds");
     assert_eq!(logs.len(), 1000);

@@ -49,9 +49,16 @@ fn eval_and_function_stay_inside() {
 
 #[test]
 fn dynamic_import_finds_nothing_outside_the_deployment() {
-    for specifier in
-        ["fs", "node:fs", "std", "os", "lode:run", "file:///etc/passwd", "../../../etc/passwd", "/etc/passwd"]
-    {
+    for specifier in [
+        "fs",
+        "node:fs",
+        "std",
+        "os",
+        "lode:run",
+        "file:///etc/passwd",
+        "../../../etc/passwd",
+        "/etc/passwd",
+    ] {
         let outcome = attack(&modern(&format!("return await import('{specifier}')")));
         assert_error(&outcome, "ReferenceError", "cannot find module");
     }
@@ -80,11 +87,11 @@ fn prepare_stack_trace_sees_no_frame_of_ours() {
 
 #[test]
 fn a_throwing_prepare_stack_trace_changes_only_the_scripts_stack() {
-    let outcome = attack(&modern(
-        "Error.prepareStackTrace = () => { throw new Error('poison'); }; null.x;",
-    ));
+    let outcome =
+        attack(&modern("Error.prepareStackTrace = () => { throw new Error('poison'); }; null.x;"));
     error(&outcome);
-    let outcome = attack(&modern("Error.prepareStackTrace = () => ({ toString() { for (;;); } }); null.x;"));
+    let outcome =
+        attack(&modern("Error.prepareStackTrace = () => ({ toString() { for (;;); } }); null.x;"));
     assert_error(&outcome, "TypeError", "null");
 }
 
@@ -131,7 +138,10 @@ fn callers_and_arguments_of_our_functions_are_hidden() {
 #[test]
 fn getters_and_proxies_on_thrown_values_run_in_the_guest_only() {
     let thrown = [
-        ("new Proxy({}, { get() { throw 1; }, ownKeys() { throw 2; }, getPrototypeOf() { throw 3; } })", ""),
+        (
+            "new Proxy({}, { get() { throw 1; }, ownKeys() { throw 2; }, getPrototypeOf() { throw 3; } })",
+            "",
+        ),
         ("new Proxy(new Error('x'), { get() { throw 1; } })", ""),
         ("new Proxy(function () {}, { apply() { for (;;); } })", ""),
         ("Object.defineProperty(new Error('m'), 'message', { get() { throw 1; } })", ""),
@@ -139,8 +149,14 @@ fn getters_and_proxies_on_thrown_values_run_in_the_guest_only() {
         ("Object.defineProperty(new Error('m'), 'stack', { get() { return 5; } })", "m"),
         ("{ toString() { throw 1; }, [Symbol.toPrimitive]() { throw 2; } }", ""),
         ("Object.setPrototypeOf(new Error('m'), null)", "m"),
-        ("(() => { const { proxy, revoke } = Proxy.revocable({}, {}); revoke(); return proxy; })()", ""),
-        ("Symbol('s')", "Symbol(s)"), ("undefined", "undefined"), ("null", "null"), ("10n", "10n"),
+        (
+            "(() => { const { proxy, revoke } = Proxy.revocable({}, {}); revoke(); return proxy; })()",
+            "",
+        ),
+        ("Symbol('s')", "Symbol(s)"),
+        ("undefined", "undefined"),
+        ("null", "null"),
+        ("10n", "10n"),
     ];
     for (value, message) in thrown {
         let outcome = attack(&modern(&format!("throw {value}")));
@@ -152,9 +168,8 @@ fn getters_and_proxies_on_thrown_values_run_in_the_guest_only() {
 
 #[test]
 fn an_endless_getter_on_a_thrown_value_meets_the_cpu_limit() {
-    let source = modern(
-        "throw Object.defineProperty(new Error('m'), 'message', { get() { for (;;); } });",
-    );
+    let source =
+        modern("throw Object.defineProperty(new Error('m'), 'message', { get() { for (;;); } });");
     assert_limit(&attack_within(&source, &brief()), Limit::Cpu);
 }
 
@@ -182,7 +197,9 @@ fn a_request_that_is_not_an_object_is_refused_in_the_scripts_name() {
 #[test]
 fn odd_numbers_and_lone_surrogates_in_requests_and_answers() {
     let request = r#"{"body":{"a":1e999,"b":-0,"c":123456789012345678901234567890,"d":"\ud800","e":"\u0000"}}"#;
-    let source = modern("return [request.body.a === Infinity, request.body, '\\udc00\\ud800', { '\\ud800': 1 }, NaN, 1e308 * 10, -0]");
+    let source = modern(
+        "return [request.body.a === Infinity, request.body, '\\udc00\\ud800', { '\\ud800': 1 }, NaN, 1e308 * 10, -0]",
+    );
     let outcome = attack_report(&source, request, &patient()).outcome;
     let body = body(&outcome);
     assert_eq!(body[0], true);

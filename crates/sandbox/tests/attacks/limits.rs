@@ -23,10 +23,8 @@ fn fills_memory(body: &str) {
 /// Either limit may come first, or the engine refuses with an error: the run ends either way.
 fn ends_in_a_limit_or_error(body: &str, limits: &Limits) {
     let outcome = attack_within(&modern(body), limits);
-    let ended = matches!(
-        outcome,
-        Outcome::Limit { limit: Limit::Cpu | Limit::Memory } | Outcome::Error(_)
-    );
+    let ended =
+        matches!(outcome, Outcome::Limit { limit: Limit::Cpu | Limit::Memory } | Outcome::Error(_));
     assert!(ended, "{body}: {outcome:?}");
 }
 
@@ -34,14 +32,18 @@ fn ends_in_a_limit_or_error(body: &str, limits: &Limits) {
 fn endless_loops_meet_the_cpu_limit() {
     burns_cpu("for (;;);");
     burns_cpu("while (true) try { throw 1; } catch {} finally { continue; }");
-    burns_cpu("const it = { [Symbol.iterator]() { return { next: () => ({ done: false }) }; } }; for (const x of it);");
+    burns_cpu(
+        "const it = { [Symbol.iterator]() { return { next: () => ({ done: false }) }; } }; for (const x of it);",
+    );
     burns_cpu("function* g() { for (;;) yield; } for (const x of g());");
     burns_cpu("await (async () => { for (;;) await null; })();");
 }
 
 #[test]
 fn endless_microtasks_meet_the_cpu_limit() {
-    burns_cpu("const again = () => Promise.resolve().then(again); again(); await new Promise(() => {});");
+    burns_cpu(
+        "const again = () => Promise.resolve().then(again); again(); await new Promise(() => {});",
+    );
     burns_cpu("const again = () => queueMicrotask(again); again(); await new Promise(() => {});");
     burns_cpu("const thenable = { then(f) { f(thenable); } }; return await thenable;");
 }
@@ -51,7 +53,9 @@ fn endless_sorts_and_callbacks_meet_the_cpu_limit() {
     burns_cpu("Array.from({ length: 1e5 }, Math.random).sort(() => { for (;;); });");
     burns_cpu("for (;;) Array.from({ length: 1e4 }, Math.random).sort();");
     burns_cpu("const a = Array.from({ length: 1e6 }); for (;;) a.sort(() => Math.random() - 0.5);");
-    burns_cpu("const a = { length: Number.MAX_SAFE_INTEGER }; Array.prototype.forEach.call(a, () => {});");
+    burns_cpu(
+        "const a = { length: Number.MAX_SAFE_INTEGER }; Array.prototype.forEach.call(a, () => {});",
+    );
     burns_cpu("Array.prototype.indexOf.call(new Proxy({ length: 2 ** 53 - 1 }, {}), 1);");
     burns_cpu("'x'.repeat(1e5).replace(/x/g, () => { for (;;); });");
 }
@@ -78,11 +82,18 @@ fn huge_bigints_end() {
 fn filling_memory_meets_the_memory_limit() {
     fills_memory("const all = []; for (;;) all.push(new ArrayBuffer(1 << 20));");
     fills_memory("const all = []; for (;;) all.push({ a: all.length });");
-    ends_in_a_limit_or_error("let text = 'x'; for (const all = [];;) { text += text + 1; all.push(text); }", &patient());
+    ends_in_a_limit_or_error(
+        "let text = 'x'; for (const all = [];;) { text += text + 1; all.push(text); }",
+        &patient(),
+    );
     fills_memory("const map = new Map(); for (let i = 0;; i++) map.set(i, i);");
-    fills_memory("function f() { return new Array(1e6).fill(0); } const all = []; for (;;) all.push(f());");
+    fills_memory(
+        "function f() { return new Array(1e6).fill(0); } const all = []; for (;;) all.push(f());",
+    );
     fills_memory("for (const all = [];;) all.push(new Promise(() => {}).then(() => {}));");
-    fills_memory("const all = []; for (;;) { try { all.push(new Uint8Array(1 << 22)); } catch {} }");
+    fills_memory(
+        "const all = []; for (;;) { try { all.push(new Uint8Array(1 << 22)); } catch {} }",
+    );
 }
 
 #[test]
@@ -138,9 +149,12 @@ fn a_snapshot_above_the_memory_limit_is_not_run() {
 #[test]
 fn log_floods_meet_the_log_limit_and_keep_what_fitted() {
     for body in [
-        "for (;;) console.log('x'.repeat(1000));", "for (;;) console.log();", "for (;;) console.error('');",
+        "for (;;) console.log('x'.repeat(1000));",
+        "for (;;) console.log();",
+        "for (;;) console.error('');",
         "for (;;) context.logger.info({ a: 1 });",
-        "for (;;) console.table([[1, 2], [3, 4]]);", "for (;;) console.count();",
+        "for (;;) console.table([[1, 2], [3, 4]]);",
+        "for (;;) console.count();",
         "for (;;) { console.group('g'); }",
     ] {
         let report = attack_report(&modern(body), "{}", &patient());
@@ -154,7 +168,8 @@ fn log_floods_meet_the_log_limit_and_keep_what_fitted() {
 fn one_huge_line_is_cut_or_meets_the_log_limit() {
     let report = attack_report(&modern("console.log('x'.repeat(1 << 20));"), "{}", &patient());
     assert!(
-        report.outcome.is_success() || matches!(report.outcome, Outcome::Limit { limit: Limit::Log })
+        report.outcome.is_success()
+            || matches!(report.outcome, Outcome::Limit { limit: Limit::Log })
     );
     assert!(report.logs.iter().all(|line| line.text.len() <= patient().log));
 }
@@ -174,7 +189,8 @@ fn logging_hostile_objects_ends_within_the_limits() {
 
 #[test]
 fn too_many_host_calls_meet_the_calls_limit() {
-    let body = "for (let i = 0; i < 1e4; i++) context.hostCall('echo', i); await new Promise(() => {});";
+    let body =
+        "for (let i = 0; i < 1e4; i++) context.hostCall('echo', i); await new Promise(() => {});";
     assert_limit(&attack_within(&modern(body), &patient()), Limit::Calls);
     let body = "for (;;) await context.hostCall('echo', 1);";
     assert_limit(&attack_within(&modern(body), &patient()), Limit::Calls);
@@ -196,14 +212,18 @@ fn many_pending_host_calls_are_all_answered() {
 #[test]
 fn host_call_arguments_too_large_meet_the_output_limit() {
     let limits = Limits { output: 1 << 16, ..patient() };
-    for body in ["context.hostCall('x', 'y'.repeat(1 << 17))", "context.hostCall('x'.repeat(1 << 17), 1)"] {
+    for body in
+        ["context.hostCall('x', 'y'.repeat(1 << 17))", "context.hostCall('x'.repeat(1 << 17), 1)"]
+    {
         assert_limit(&attack_within(&modern(&format!("await {body}")), &limits), Limit::Output);
     }
 }
 
 #[test]
 fn host_call_arguments_that_are_not_json_are_the_scripts_error() {
-    for argument in ["10n", "() => {}", "Symbol()", "(() => { const a = []; a[0] = a; return a; })()"] {
+    for argument in
+        ["10n", "() => {}", "Symbol()", "(() => { const a = []; a[0] = a; return a; })()"]
+    {
         let outcome = attack(&modern(&format!("await context.hostCall('echo', {argument})")));
         assert_eq!(error(&outcome).name, "TypeError", "{argument}");
     }
@@ -226,10 +246,7 @@ fn output_above_its_limit_meets_it() {
 #[test]
 fn waiting_past_the_deadline_meets_the_wall_limit() {
     let limits = Limits { wall: Duration::from_millis(100), ..patient() };
-    assert_limit(
-        &attack_within(&modern("await context.hostCall('never');"), &limits),
-        Limit::Wall,
-    );
+    assert_limit(&attack_within(&modern("await context.hostCall('never');"), &limits), Limit::Wall);
     // The interval goes on as long as the run does.
     assert_limit(
         &attack_within(&modern("setInterval(() => {}, 1); await new Promise(() => {});"), &limits),
@@ -277,7 +294,10 @@ fn recursion_is_a_range_error_everywhere() {
         ("setter", "const o = { set a(x) { o.a = x; } }; o.a = 1;"),
         ("proxy get", "const p = new Proxy({}, { get(t, k, r) { return r[k]; } }); p.x;"),
         ("proxy chain", "let p = {}; for (let i = 0; i < 1e5; i++) p = new Proxy(p, {}); p.x;"),
-        ("prototype proxy", "const t = {}; const p = new Proxy(t, {}); Object.setPrototypeOf(t, p); t.x;"),
+        (
+            "prototype proxy",
+            "const t = {}; const p = new Proxy(t, {}); Object.setPrototypeOf(t, p); t.x;",
+        ),
         ("toJSON", "const o = { toJSON() { return JSON.stringify(o); } }; JSON.stringify(o);"),
         ("stringify", "let a = []; for (let i = 0; i < 1e5; i++) a = [a]; JSON.stringify(a);"),
         ("reviver", "const r = () => JSON.parse('[1]', r); r();"),
@@ -291,7 +311,10 @@ fn recursion_is_a_range_error_everywhere() {
         ("apply", "function f() { return f.apply(null, [1, 2, 3]) + 1; } f();"),
         ("reflect", "function f() { return Reflect.construct(f, []); } f();"),
         ("eval", "const f = () => eval('f()'); f();"),
-        ("instanceof", "class A { static [Symbol.hasInstance](x) { return x instanceof A; } } 1 instanceof A;"),
+        (
+            "instanceof",
+            "class A { static [Symbol.hasInstance](x) { return x instanceof A; } } 1 instanceof A;",
+        ),
         ("clone", "let a = []; for (let i = 0; i < 1e5; i++) a = [a]; structuredClone(a);"),
     ];
     let mut uncatchable = Vec::new();
@@ -303,7 +326,12 @@ fn recursion_is_a_range_error_everywhere() {
             uncatchable.push((name, error.message.clone()));
             continue;
         }
-        if name == "join" || name == "clone" || name == "flat" || name == "bound" || name == "proxy chain" {
+        if name == "join"
+            || name == "clone"
+            || name == "flat"
+            || name == "bound"
+            || name == "proxy chain"
+        {
             // An engine may go without recursion here.
             continue;
         }
@@ -335,10 +363,28 @@ fn recursion_in_callbacks_is_the_scripts_error() {
 fn recursion_to_the_very_edge_still_answers() {
     // Completing, failing and logging with almost no stack left.
     for (act, source) in [
-        ("complete", kinvey("function f() { try { f(); } catch { response.complete(200, 1); } } f();")),
-        ("error", kinvey("function f() { try { f(); } catch { response.error(new Error('edge')); } } f();")),
-        ("log", kinvey("function f() { try { f(); } catch { console.log({ a: [1] }); } } f(); response.complete(200, 1);")),
-        ("call", kinvey("function f() { try { f(); } catch { modules.hostCall('echo', { a: 1 }, () => response.complete(200, 1)); } } f();")),
+        (
+            "complete",
+            kinvey("function f() { try { f(); } catch { response.complete(200, 1); } } f();"),
+        ),
+        (
+            "error",
+            kinvey(
+                "function f() { try { f(); } catch { response.error(new Error('edge')); } } f();",
+            ),
+        ),
+        (
+            "log",
+            kinvey(
+                "function f() { try { f(); } catch { console.log({ a: [1] }); } } f(); response.complete(200, 1);",
+            ),
+        ),
+        (
+            "call",
+            kinvey(
+                "function f() { try { f(); } catch { modules.hostCall('echo', { a: 1 }, () => response.complete(200, 1)); } } f();",
+            ),
+        ),
     ] {
         let limits = Limits { calls: 100_000, ..patient() };
         let outcome = attack_within(&source, &limits);
@@ -353,10 +399,14 @@ fn recursion_to_the_very_edge_still_answers() {
 #[test]
 fn very_many_arguments_are_an_error_or_work() {
     for code in [
-        "Math.max(...new Array(1e6).fill(1))", "Math.max.apply(null, new Array(1e6).fill(1))",
-        "String.fromCharCode.apply(null, new Array(1e6).fill(65)).length", "[].concat(...new Array(1e6).fill([1])).length",
-        "Reflect.apply(Math.max, null, { length: 1e6 })", "(function () { return arguments.length; }).apply(null, new Array(65534))",
-        "Math.max.bind(null, ...new Array(6e4).fill(1))(...new Array(6e4).fill(1))", "new Array(...new Array(1e6).fill(1)).length",
+        "Math.max(...new Array(1e6).fill(1))",
+        "Math.max.apply(null, new Array(1e6).fill(1))",
+        "String.fromCharCode.apply(null, new Array(1e6).fill(65)).length",
+        "[].concat(...new Array(1e6).fill([1])).length",
+        "Reflect.apply(Math.max, null, { length: 1e6 })",
+        "(function () { return arguments.length; }).apply(null, new Array(65534))",
+        "Math.max.bind(null, ...new Array(6e4).fill(1))(...new Array(6e4).fill(1))",
+        "new Array(...new Array(1e6).fill(1)).length",
         "(function f(n, ...a) { return n ? f.apply(null, [n - 1, ...a]) : a.length; })(20, ...new Array(6e4).fill(1))",
     ] {
         let limits = Limits { memory: 512 << 20, ..patient() };
@@ -366,7 +416,10 @@ fn very_many_arguments_are_an_error_or_work() {
         );
         assert!(outcome.is_success(), "{code}: {outcome:?}");
         let body = body(&outcome);
-        assert!(body.is_number() || body == "RangeError" || body == "InternalError" || body.is_null(), "{code}: {body}");
+        assert!(
+            body.is_number() || body == "RangeError" || body == "InternalError" || body.is_null(),
+            "{code}: {body}"
+        );
     }
 }
 

@@ -15,7 +15,8 @@ fn nested(open: &str, inner: &str, close: &str, depth: usize) -> String {
 #[test]
 fn deep_answers_are_the_scripts_error() {
     for (depth, fits) in [(100, true), (200, false), (1000, false)] {
-        let source = modern(&format!("let a = 1; for (let i = 0; i < {depth}; i++) a = [a]; return a;"));
+        let source =
+            modern(&format!("let a = 1; for (let i = 0; i < {depth}; i++) a = [a]; return a;"));
         let outcome = attack(&source);
         if fits {
             body(&outcome);
@@ -24,7 +25,9 @@ fn deep_answers_are_the_scripts_error() {
         }
     }
     for make in ["a = [a]", "a = { a }"] {
-        let source = kinvey(&format!("let a = 1; for (let i = 0; i < 1e5; i++) {make}; response.complete(200, a);"));
+        let source = kinvey(&format!(
+            "let a = 1; for (let i = 0; i < 1e5; i++) {make}; response.complete(200, a);"
+        ));
         assert_eq!(error(&attack(&source)).name, "RangeError");
     }
 }
@@ -68,7 +71,9 @@ fn builds_or_is_refused(what: &str, text: String) {
         match deploy(&[Source::entry(name, text.clone())]) {
             Ok(_) => {}
             Err(BuildError::Syntax(_) | BuildError::Script(_) | BuildError::NoHandler) => {}
-            Err(BuildError::Limit(limit)) => assert_eq!(limit, lode_sandbox::Limit::Memory, "{what}"),
+            Err(BuildError::Limit(limit)) => {
+                assert_eq!(limit, lode_sandbox::Limit::Memory, "{what}")
+            }
             Err(other) => panic!("{what}: {other:?}"),
         }
     }
@@ -116,12 +121,23 @@ fn deep_source_is_a_snapshot_or_the_authors_error() {
     builds_or_is_refused("patterns", format!("var {} = 1{tail}", nested("[", "a", "]", N)));
     builds_or_is_refused("parameters", format!("(({}) => 1){tail}", nested("{a:", "a", "}", N)));
     builds_or_is_refused("chain", format!("var a{}{tail}", ".a".repeat(N)));
-    builds_or_is_refused("one long line of names", format!("var {}a{tail}", (0..50_000).map(|i| format!("v{i},")).collect::<String>()));
+    builds_or_is_refused(
+        "one long line of names",
+        format!("var {}a{tail}", (0..50_000).map(|i| format!("v{i},")).collect::<String>()),
+    );
 }
 
 #[test]
 fn deep_source_evaluated_in_a_run_is_the_scripts_error() {
-    for (open, close) in [("(", ")"), ("[", "]"), ("!", ""), ("()=>", ""), ("`${", "}`"), ("{", "}"), ("(class{m(){", "}})")] {
+    for (open, close) in [
+        ("(", ")"),
+        ("[", "]"),
+        ("!", ""),
+        ("()=>", ""),
+        ("`${", "}`"),
+        ("{", "}"),
+        ("(class{m(){", "}})"),
+    ] {
         let outcome = attack(&modern(&format!(
             "const close = '{close}';
              try {{ (0, eval)('{open}'.repeat(1e5) + (close === '' || close === ')' || close === '}}`' ? '1' : '') + close.repeat(1e5)); return 'ran'; }}
@@ -136,15 +152,27 @@ fn deep_source_evaluated_in_a_run_is_the_scripts_error() {
 
 #[test]
 fn deep_regexes_are_refused_or_work() {
-    for (open, inner, close) in
-        [("(", "a", ")"), ("(?:", "a", ")"), ("(?=", "a", ")"), ("(?<!", "a", ")"), ("a|", "b", ""), ("(a|", "b", ")*"), ("a{0,9}", "", "")]
-    {
+    for (open, inner, close) in [
+        ("(", "a", ")"),
+        ("(?:", "a", ")"),
+        ("(?=", "a", ")"),
+        ("(?<!", "a", ")"),
+        ("a|", "b", ""),
+        ("(a|", "b", ")*"),
+        ("a{0,9}", "", ""),
+    ] {
         let outcome = attack(&modern(&format!(
             "try {{ return new RegExp('{open}'.repeat(5e4) + '{inner}' + '{close}'.repeat(5e4)).test('aaaa'); }}
              catch (e) {{ return e.name; }}"
         )));
         let name = body(&outcome);
-        assert!(name.is_boolean() || name == "SyntaxError" || name == "RangeError" || name == "InternalError", "{open}: {name}");
+        assert!(
+            name.is_boolean()
+                || name == "SyntaxError"
+                || name == "RangeError"
+                || name == "InternalError",
+            "{open}: {name}"
+        );
     }
     // Nested classes of the v flag.
     let outcome = attack(&modern(

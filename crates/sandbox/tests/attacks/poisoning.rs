@@ -11,7 +11,8 @@ use lode_sandbox::{Limit, Outcome};
 fn survives(poison: &str) {
     let answer = attack(&modern(&format!("{poison}; return {{ a: 1 }};")));
     assert_eq!(body(&answer), json!({ "a": 1 }), "{poison}");
-    let answer = attack(&kinvey(&format!("{poison}; response.body = {{ a: 1 }}; response.complete(201);")));
+    let answer =
+        attack(&kinvey(&format!("{poison}; response.body = {{ a: 1 }}; response.complete(201);")));
     assert_eq!(body(&answer), json!({ "a": 1 }), "{poison}");
     let thrown = attack(&modern(&format!("{poison}; throw new TypeError('mine');")));
     assert_error(&thrown, "TypeError", "mine");
@@ -34,18 +35,23 @@ fn array_and_promise_species_are_not_consulted() {
 fn a_patched_promise_then_is_not_called() {
     survives("Promise.prototype.then = function () { throw new Error('then'); }");
     survives("Promise.resolve = Promise.reject = Promise.all = () => { throw new Error('x'); }");
-    survives("Object.defineProperty(Promise.prototype, 'constructor', { get() { throw new Error('c'); } })");
+    survives(
+        "Object.defineProperty(Promise.prototype, 'constructor', { get() { throw new Error('c'); } })",
+    );
 }
 
 #[test]
 fn a_then_on_object_prototype_is_the_scripts_own_doing() {
     // The language itself asks every returned object for `then`: an async function that returns one
     // settles as it says.
-    let outcome = attack(&modern("Object.prototype.then = function (f) { delete Object.prototype.then; f('mine'); }; return {};"));
+    let outcome = attack(&modern(
+        "Object.prototype.then = function (f) { delete Object.prototype.then; f('mine'); }; return {};",
+    ));
     assert_eq!(body(&outcome), json!("mine"));
     let outcome = attack(&modern("Object.prototype.then = () => {}; return {};"));
     assert!(matches!(outcome, Outcome::NeverCompleted), "{outcome:?}");
-    let outcome = attack(&kinvey("Object.prototype.then = () => {}; response.complete(200, { a: 1 });"));
+    let outcome =
+        attack(&kinvey("Object.prototype.then = () => {}; response.complete(200, { a: 1 });"));
     assert_eq!(body(&outcome), json!({ "a": 1 }));
 }
 
@@ -53,7 +59,9 @@ fn a_then_on_object_prototype_is_the_scripts_own_doing() {
 fn a_thenable_answer_is_awaited() {
     let outcome = attack("export function onRequest() { return { then(ok) { ok({ a: 1 }); } }; }");
     assert_eq!(body(&outcome), json!({ "a": 1 }));
-    let outcome = attack("export function onRequest() { return { get then() { throw new RangeError('t'); } }; }");
+    let outcome = attack(
+        "export function onRequest() { return { get then() { throw new RangeError('t'); } }; }",
+    );
     assert_error(&outcome, "RangeError", "t");
 }
 
@@ -127,7 +135,10 @@ fn to_json_runs_as_the_script() {
     assert_eq!(body(&outcome), json!({ "a": 1 }));
     let outcome = attack(&modern("return { toJSON() { throw new RangeError('mine'); } };"));
     assert_error(&outcome, "RangeError", "mine");
-    assert_limit(&attack_within(&modern("return { toJSON() { for (;;); } };"), &brief()), Limit::Cpu);
+    assert_limit(
+        &attack_within(&modern("return { toJSON() { for (;;); } };"), &brief()),
+        Limit::Cpu,
+    );
     // One that answers by itself: the first answer is the only one.
     let outcome = attack(&kinvey(
         "response.complete(200, { toJSON() { response.complete(201, 'inner'); } });",
@@ -202,7 +213,9 @@ fn only_the_first_completion_counts_and_nothing_runs_after_it() {
 
 #[test]
 fn hostile_statuses_are_the_scripts_error() {
-    for status in ["99", "600", "0", "-1", "1e9", "NaN", "Infinity", "200.5", "'x'", "{}", "2 ** 32 + 200"] {
+    for status in
+        ["99", "600", "0", "-1", "1e9", "NaN", "Infinity", "200.5", "'x'", "{}", "2 ** 32 + 200"]
+    {
         let outcome = attack(&kinvey(&format!("response.complete({status}, 1)")));
         assert_error(&outcome, "RangeError", "HTTP status");
     }
@@ -246,7 +259,9 @@ fn hostile_headers_are_text_or_the_scripts_error() {
     for headers in ["'x'", "[1]", "5", "{ a: {} }", "{ a: [1] }"] {
         error(&attack(&kinvey(&format!("response.headers = {headers}; response.complete(200);"))));
     }
-    let outcome = attack(&kinvey("response.headers = { 'a\\r\\nb': 'c\\r\\nd: e' }; response.complete(200);"));
+    let outcome = attack(&kinvey(
+        "response.headers = { 'a\\r\\nb': 'c\\r\\nd: e' }; response.complete(200);",
+    ));
     assert!(outcome.is_success() || error_is_script(&outcome));
 }
 
@@ -266,9 +281,12 @@ fn replaced_response_and_modules_change_nothing_of_ours() {
 
 #[test]
 fn a_thousand_unhandled_rejections_are_one_error() {
-    let outcome = attack(&kinvey("for (let i = 0; i < 1000; i++) Promise.reject(new RangeError('r' + i));"));
+    let outcome =
+        attack(&kinvey("for (let i = 0; i < 1000; i++) Promise.reject(new RangeError('r' + i));"));
     assert_error(&outcome, "RangeError", "r0");
-    let outcome = attack(&modern("for (let i = 0; i < 1000; i++) { const p = Promise.reject(i); p.catch(() => {}); } return 1;"));
+    let outcome = attack(&modern(
+        "for (let i = 0; i < 1000; i++) { const p = Promise.reject(i); p.catch(() => {}); } return 1;",
+    ));
     assert_eq!(body(&outcome), json!(1));
 }
 
@@ -283,7 +301,8 @@ fn a_megabyte_of_error_message_is_cut() {
     }
     let outcome = attack(&modern("throw 'x'.repeat(1 << 20);"));
     assert!(crate::support::error(&outcome).message.len() < 5000);
-    let outcome = attack(&modern("throw Array.from({ length: 1e5 }, () => ({ a: 'x'.repeat(100) }));"));
+    let outcome =
+        attack(&modern("throw Array.from({ length: 1e5 }, () => ({ a: 'x'.repeat(100) }));"));
     assert!(crate::support::error(&outcome).message.len() < 5000);
 }
 

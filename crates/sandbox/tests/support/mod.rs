@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use lode_sandbox::{
-    BuildError, Engine, EngineOptions, Host, HostCall, HostError, HostReply, Invocation, Json, Limit,
-    Limits, LogLine, Outcome, Report, ScriptError, Snapshot, Source, deploy_limits, run,
+    BuildError, Engine, EngineOptions, Host, HostCall, HostError, HostReply, Invocation, Json,
+    Limit, Limits, LogLine, Outcome, Report, ScriptError, Snapshot, Source, deploy_limits, run,
 };
 use serde_json::Value;
 
