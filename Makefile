@@ -32,7 +32,7 @@ js-test:
 lint: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
-	$(CARGO) deny --locked check
+	$(CARGO) deny --locked check bans licenses sources
 
 # Every figure of bench/README.md, into bench/results/*.json.
 bench: setup
@@ -47,3 +47,8 @@ fuzz: setup
 test262: setup
 	@test -n "$(TEST262)" || { echo "make test262 TEST262=DIR: the path of a test262 checkout"; exit 2; }
 	$(CARGO) run --release --locked -p lode-test262 -- --suite "$(TEST262)"
+
+# Known vulnerabilities of dependencies: needs the network, so it is a daily job and no part of `test`.
+.PHONY: audit
+audit: setup
+	$(CARGO) deny --locked check advisories

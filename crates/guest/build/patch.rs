@@ -18,7 +18,7 @@ const REPLACED: [(&str, &str); 5] = [
 ];
 
 /// Other changes, as (what stands there, what takes its place).
-const CHANGED: [(&str, &str); 3] = [
+const CHANGED: [(&str, &str); 4] = [
     // Atoms below JS_ATOM_END are never counted or freed. Neither are those of a frozen snapshot
     // (`freeze_atoms` in c/lode.c): counting would write to the page of every name a run uses.
     (
@@ -31,6 +31,11 @@ const CHANGED: [(&str, &str); 3] = [
         "    sp = js_get_stack_pointer() - alloca_size;\n    return unlikely(sp < rt->stack_limit);\n",
         "    sp = js_get_stack_pointer();\n    \
          return unlikely(sp < rt->stack_limit || sp - rt->stack_limit < alloca_size);\n",
+    ),
+    // JSON.stringify's own list of what it is in: a setter on Array.prototype would see it.
+    (
+        "    jsc->stack = JS_NewArray(ctx);\n",
+        "    jsc->stack = JS_NewArray(ctx);\n    JS_SetPrototype(ctx, jsc->stack, JS_NULL);\n",
     ),
     // No stack, and no `Error.prepareStackTrace`, shows a frame of the bootstrap (c/frames.c).
     (

@@ -1,5 +1,10 @@
 //! An app's sources, as they are given to a snapshot.
 
+#[cfg(feature = "typescript")]
+use std::sync::mpsc::{self, RecvTimeoutError};
+#[cfg(feature = "typescript")]
+use std::time::Duration;
+
 use crate::outcome::ScriptError;
 
 /// One file of a deployment.
@@ -98,6 +103,9 @@ fn strip_types(name: &str, text: &str) -> Result<String, ScriptError> {
     /// take less than this (tests/typescript.rs tries the worst). Untouched stack costs nothing.
     const STACK_PER_BYTE: usize = 4096;
     const STACK_AT_LEAST: usize = 16 << 20;
+    /// Some nestings take the parser quadratic time, and nothing can interrupt it: past this, its thread
+    /// is left behind. A large honest file takes a hundredth of it.
+    const PATIENCE: Duration = Duration::from_secs(10);
     /// Bounds the above; hand-written files are a hundredth of it.
     const MAX_BYTES: usize = 1 << 20;
 
@@ -110,17 +118,25 @@ fn strip_types(name: &str, text: &str) -> Result<String, ScriptError> {
         return Err(syntax_error(format!("a TypeScript file may have {MAX_BYTES} bytes"), 1, 1));
     }
     let stack = STACK_AT_LEAST + STACK_PER_BYTE * text.len();
+    let (sender, receiver) = mpsc::channel();
     let (name_owned, text) = (name.to_owned(), text.to_owned());
-    let stripped = std::thread::Builder::new()
-        .stack_size(stack)
-        .spawn(move || typescript::strip(&name_owned, text))
-        .map(std::thread::JoinHandle::join);
-    match stripped {
-        Ok(Ok(Ok(code))) => Ok(code),
-        Ok(Ok(Err((message, line, column)))) => Err(syntax_error(message, line, column)),
+    let stripped = std::thread::Builder::new().stack_size(stack).spawn(move || {
+        // Nobody listens any more when it took too long.
+        let _ = sender.send(typescript::strip(&name_owned, text));
+    });
+    if let Err(error) = stripped {
+        return Err(syntax_error(format!("no thread to parse on: {error}"), 1, 1));
+    }
+    match receiver.recv_timeout(PATIENCE) {
+        Ok(Ok(code)) => Ok(code),
+        Ok(Err((message, line, column))) => Err(syntax_error(message, line, column)),
+        Err(RecvTimeoutError::Timeout) => {
+            Err(syntax_error("the TypeScript takes too long to parse".into(), 1, 1))
+        }
         // A parser bug that a source reached is that source's error, not a crash.
-        Ok(Err(_)) => Err(syntax_error("the TypeScript parser gave up".into(), 1, 1)),
-        Err(error) => Err(syntax_error(format!("no thread to parse on: {error}"), 1, 1)),
+        Err(RecvTimeoutError::Disconnected) => {
+            Err(syntax_error("the TypeScript parser gave up".into(), 1, 1))
+        }
     }
 }
 

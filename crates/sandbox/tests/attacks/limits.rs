@@ -447,8 +447,8 @@ fn an_unknown_handler_is_refused() {
         let limits = patient();
         let outcome =
             block_on(lode_sandbox::run(&snapshot, &invocation, &limits, [1; 32], &host)).outcome;
-        assert_well_formed(&outcome);
-        assert_eq!(error(&outcome).name, "TypeError");
+        // The embedder's mistake: no script is to blame for it.
+        assert!(matches!(outcome, Outcome::Platform { .. }), "{outcome:?}");
     }
     assert_engine_serves();
 }

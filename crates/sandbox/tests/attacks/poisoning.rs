@@ -169,7 +169,7 @@ fn a_hijacked_reviver_and_raw_json_stay_well_formed() {
          const raw = typeof JSON.rawJSON === 'function' ? JSON.rawJSON('1e999') : 1;
          return { raw };",
     ));
-    assert!(body(&outcome)["raw"].is_number() || error_is_script(&outcome));
+    assert!(error_is_script(&outcome), "{outcome:?}");
 }
 
 fn error_is_script(outcome: &Outcome) -> bool {
