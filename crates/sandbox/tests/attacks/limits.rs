@@ -6,8 +6,8 @@ use lode_sandbox::{Limit, Limits, Outcome};
 use serde_json::json;
 
 use crate::support::{
-    TestHost, app, assert_engine_serves, assert_error, assert_limit, assert_well_formed, attack,
-    attack_report, attack_within, block_on, body, brief, error, kinvey, modern, patient,
+    TestHost, app, assert_engine_serves, assert_error, assert_limit, attack, attack_report,
+    attack_within, block_on, body, brief, error, kinvey, modern, patient,
 };
 
 /// The CPU limit ends each of these, wherever the engine happens to be.
