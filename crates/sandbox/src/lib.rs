@@ -23,7 +23,8 @@
 //! let (snapshot, _logs) = Snapshot::build(&engine, &[source], &deploy_limits());
 //! let snapshot = snapshot?;
 //! let invocation = Invocation { handler: 0, request: r#"{"body":{"name":"Ada"}}"# };
-//! let run = run(&snapshot, &invocation, &Limits::default(), random_seed()?, &NoHost);
+//! let limits = Limits::default();
+//! let run = run(&snapshot, &invocation, &limits, random_seed()?, &NoHost);
 //! let report = futures_executor::block_on(run);
 //! let Outcome::Completed { status: 200, body: Some(body), .. } = report.outcome else { panic!() };
 //! assert_eq!(body.get(), r#""Hello, Ada""#);
