@@ -65,8 +65,8 @@ impl Sandboxes {
         let request = json!({ "source": variant.text, "waits": variant.waits }).to_string();
         let invocation = Invocation { handler: 0, request: &request };
         match block_on(run(snapshot, &invocation, &self.limits, [1; 32], &NoHost)).outcome {
-            Outcome::Completed { body: Some(body), .. } => match serde_json::from_str(body.get()) {
-                Ok(answer) => Ending::answered(answer),
+            Outcome::Completed { body: Some(body), .. } => match serde_json::from_str::<String>(body.get()) {
+                Ok(answer) => Ending::answered(&answer),
                 Err(error) => Ending::Platform(format!("{error}: {body}")),
             },
             Outcome::Error(error) => Ending::Threw(error.to_string()),
@@ -86,16 +86,18 @@ fn script(name: &str, tail: &str) -> Source {
 fn sources(variant: &Variant) -> Vec<Source> {
     let place = resolve(&variant.path, "./run.cjs").unwrap_or_default();
     let mut imports: BTreeMap<&String, &String> = variant.imports.iter().collect();
-    let mut sources = Vec::new();
     if variant.mode == "module" {
         imports.remove(&variant.path);
+    }
+    let mut sources: Vec<Source> =
+        imports.iter().map(|(name, text)| module(name, text, false)).collect();
+    if variant.mode == "module" {
         let harness = json!(global_names(&variant.harness));
         sources.push(script(&place, &format!("\nconst harness = {harness};{REPORT_MODULE}")));
         sources.push(module(&variant.path, &variant.text, true));
     } else {
         sources.push(script(&place, RUN_SCRIPT));
     }
-    sources.extend(imports.iter().map(|(name, text)| module(name, text, false)));
     sources
 }
 
