@@ -128,8 +128,7 @@ impl Host for FixedHost {
     }
 
     async fn sleep(&self, duration: Duration) {
-        // A timer's due time is rounded down on its way here: a clock that stops exactly there never
-        // reaches it.
+        // Past the due time, should that have been rounded down on its way here.
         let slept = duration.saturating_add(Duration::from_micros(1));
         self.now.set(self.now.get().saturating_add(slept));
     }
