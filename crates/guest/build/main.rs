@@ -74,7 +74,8 @@ fn build() -> Result<(), String> {
         data.extend_from_slice(&segment.bytes);
         segments += &format!("    ({}, {start}..{}),\n", segment.offset, data.len());
     }
-    let write = |name: &str, bytes: &[u8]| fs::write(out.join(name), bytes).map_err(|e| e.to_string());
+    let write =
+        |name: &str, bytes: &[u8]| fs::write(out.join(name), bytes).map_err(|e| e.to_string());
     write("engine.wasm", &engine.module)?;
     write("engine.data", &data)?;
     write(

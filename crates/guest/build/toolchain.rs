@@ -28,6 +28,11 @@ const FLAGS: &[&str] = &[
     "-DFE_DOWNWARD=0",
     "-DFE_UPWARD=0",
     "-DNDEBUG",
+    // c/alloc.c defines these itself, and reads the header before the address they return.
+    "-fno-builtin-malloc",
+    "-fno-builtin-calloc",
+    "-fno-builtin-realloc",
+    "-fno-builtin-free",
     "-fno-ident",
     // Absolute paths would make the module's digest depend on the machine.
     "-ffile-prefix-map=/=",
@@ -37,10 +42,11 @@ const FLAGS: &[&str] = &[
 pub(crate) fn compile(source: &Source, out: &Path) -> Result<PathBuf, String> {
     println!("cargo:rerun-if-env-changed=LODE_CLANG");
     let clang = env::var("LODE_CLANG").unwrap_or_else(|_| "clang".into());
-    let targets = Command::new(&clang).arg("--print-targets").output().map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotFound => MISSING_CLANG.to_owned(),
-        _ => format!("cannot run {clang}: {e}"),
-    })?;
+    let targets =
+        Command::new(&clang).arg("--print-targets").output().map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => MISSING_CLANG.to_owned(),
+            _ => format!("cannot run {clang}: {e}"),
+        })?;
     if !String::from_utf8_lossy(&targets.stdout).contains("wasm32") {
         return Err(format!("{clang} cannot target wasm32. {MISSING_CLANG}"));
     }

@@ -78,7 +78,7 @@ static __attribute__((noinline)) void *new_block(uint32_t bin) {
     return block->user_data;
 }
 
-void *malloc(size_t wanted) {
+static inline void *heap_alloc(size_t wanted) {
     if (unlikely(wanted > INT32_MAX - SMALL_MAX))
         return NULL;
     uint32_t bin = bin_of(wanted + HEADER_BYTES);
@@ -91,7 +91,7 @@ void *malloc(size_t wanted) {
     return block->user_data;
 }
 
-void free(void *payload) {
+static inline void heap_free(void *payload) {
     if (!payload || (uintptr_t)payload < frozen_until)
         return;
     Block *block = block_of(payload);
@@ -100,17 +100,9 @@ void free(void *payload) {
     bins[bin] = block;
 }
 
-void *calloc(size_t count, size_t size) {
-    size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes))
-        return NULL;
-    void *payload = malloc(bytes);
-    return payload ? memset(payload, 0, bytes) : NULL;
-}
-
-void *realloc(void *payload, size_t wanted) {
+static void *heap_realloc(void *payload, size_t wanted) {
     if (!payload)
-        return malloc(wanted);
+        return heap_alloc(wanted);
     Block *block = block_of(payload);
     uint32_t old_size = block_size(block);
     if (wanted <= old_size - HEADER_BYTES)
@@ -127,7 +119,7 @@ void *realloc(void *payload, size_t wanted) {
         heap_top = end;
         return payload;
     }
-    void *moved = malloc(wanted);
+    void *moved = heap_alloc(wanted);
     if (!moved)
         return NULL;
     Block *new_header = block_of(moved);
@@ -135,7 +127,7 @@ void *realloc(void *payload, size_t wanted) {
     new_header->mark = block->mark;
     new_header->ref_count = block->ref_count;
     memcpy(moved, payload, old_size - HEADER_BYTES);
-    free(payload);
+    heap_free(payload);
     return moved;
 }
 
@@ -158,6 +150,20 @@ static void freeze_heap(size_t headroom) {
         grow_heap(heap_top + headroom);
 }
 
+/* ---- C's allocation functions ----
+ *
+ * Compilers know what these names promise and that nothing before the returned address is theirs to
+ * read, where our headers lie: only code that does not look there may call them. */
+
+void *malloc(size_t size) { return heap_alloc(size); }
+void free(void *payload) { heap_free(payload); }
+void *realloc(void *payload, size_t size) { return heap_realloc(payload, size); }
+void *calloc(size_t count, size_t size) {
+    size_t bytes;
+    void *payload = __builtin_mul_overflow(count, size, &bytes) ? NULL : heap_alloc(bytes);
+    return payload ? memset(payload, 0, bytes) : NULL;
+}
+
 /* ---- quickjs.c's allocation functions (build/patch.rs takes out its own) ----
  *
  * `malloc_size` is what the cycle collector is triggered by. */
@@ -165,7 +171,7 @@ static void freeze_heap(size_t headroom) {
 void *js_malloc_rt(JSRuntime *r, size_t size) {
     if (unlikely(size == 0))
         return NULL;
-    void *payload = malloc(size);
+    void *payload = heap_alloc(size);
     if (likely(payload != NULL))
         r->malloc_state.malloc_size += block_size(block_of(payload));
     return payload;
@@ -183,7 +189,7 @@ void js_free_rt(JSRuntime *r, void *payload) {
     if (!payload)
         return;
     r->malloc_state.malloc_size -= block_size(block_of(payload));
-    free(payload);
+    heap_free(payload);
 }
 
 void *js_realloc_rt(JSRuntime *r, void *payload, size_t size) {
@@ -194,7 +200,7 @@ void *js_realloc_rt(JSRuntime *r, void *payload, size_t size) {
     if (!payload)
         return js_malloc_rt(r, size);
     size_t before = block_size(block_of(payload));
-    void *moved = realloc(payload, size);
+    void *moved = heap_realloc(payload, size);
     if (moved)
         r->malloc_state.malloc_size += block_size(block_of(moved)) - before;
     return moved;

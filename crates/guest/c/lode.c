@@ -1,9 +1,16 @@
 /* The engine module's one big translation unit: QuickJS-ng and the glue around it (the ABI is in
  * lode.h). Including quickjs.c lets the glue set the random state, which no public header names, and
  * lets clang inline across the border. */
+#include <stdbool.h>
+struct JSContext;
+struct JSStackFrame;
+static bool lode_is_own_frame(struct JSContext *c, struct JSStackFrame *frame);
+
 #include "quickjs.c"
 
 #include "lode.h"
+
+#include "frames.c"
 
 #include "alloc.c"
 
@@ -31,6 +38,7 @@ static JSValue internal;    /* what bootstrap files tell each other */
 static int deploying = 1;   /* until the first lode_invoke */
 static double now_us;       /* the only clock: set by the host whenever the guest is entered */
 static char inbox[LODE_INBOX_BYTES];
+static JSValue prepare, returned, failed; /* internal functions that every run calls */
 
 /* The shim's one import, answered here. */
 double __rquickjs_host_now_us(void) { return now_us; }
@@ -40,8 +48,8 @@ static JSValue internal_function(const char *name) { return JS_GetPropertyStr(ct
 /* Ends the run with the pending exception as the script's error. */
 static _Noreturn void report(void) {
     JSValue error = JS_GetException(ctx);
-    JSValue failed = internal_function("failed");
-    JSValue result = JS_Call(ctx, failed, JS_UNDEFINED, 1, (JSValueConst *)&error);
+    JSValue describe = internal_function("failed");
+    JSValue result = JS_Call(ctx, describe, JS_UNDEFINED, 1, (JSValueConst *)&error);
     /* Only reached when describing the error failed too, for want of memory or stack. */
     (void)result;
     static const char fallback[] =
@@ -91,7 +99,17 @@ void lode_init(void) {
 }
 
 void lode_bootstrap(char *name, char *source, uint32_t source_len) {
-    JSValue file = JS_Eval(ctx, source, source_len, name, JS_EVAL_TYPE_GLOBAL);
+    JSValue compiled = JS_Eval(ctx, source, source_len, name,
+                               JS_EVAL_TYPE_GLOBAL | JS_EVAL_FLAG_COMPILE_ONLY);
+    if (JS_IsException(compiled))
+        report();
+    /* Through bytecode, to leave the source text behind: half of what the bootstrap would weigh. */
+    size_t size;
+    uint8_t *code =
+        JS_WriteObject(ctx, &size, compiled, JS_WRITE_OBJ_BYTECODE | JS_WRITE_OBJ_STRIP_SOURCE);
+    JS_FreeValue(ctx, compiled);
+    JSValue file = JS_EvalFunction(ctx, JS_ReadObject(ctx, code, size, JS_READ_OBJ_BYTECODE));
+    js_free(ctx, code);
     JSValueConst args[] = {native, primordials, internal};
     JSValue result = JS_IsException(file) ? file : JS_Call(ctx, file, JS_UNDEFINED, 3, args);
     if (JS_IsException(result))
@@ -107,13 +125,13 @@ void lode_bootstrap(char *name, char *source, uint32_t source_len) {
 double lode_invoke(uint32_t handler, char *request, uint32_t len, double now, uint64_t seed) {
     deploying = 0;
     now_us = now;
+    ctx->time_origin = now / 1000; /* performance.now() counts from here */
     ctx->random_state = seed ? seed : 1; /* xorshift's state is never 0 */
     JSValue args[2] = {JS_NewUint32(ctx, handler), JS_ParseJSON(ctx, request, len, "request")};
     if (request != inbox)
         free(request);
     if (JS_IsException(args[1]))
         report();
-    JSValue prepare = internal_function("prepare");
     JSValue call = JS_Call(ctx, prepare, JS_UNDEFINED, 2, (JSValueConst *)args);
     if (JS_IsException(call))
         report();
@@ -123,16 +141,14 @@ double lode_invoke(uint32_t handler, char *request, uint32_t len, double now, ui
     JSValue result = JS_Call(ctx, parts[0], JS_UNDEFINED, 3, (JSValueConst *)parts + 1);
     if (JS_IsException(result))
         report();
-    JSValue settle = internal_function("settle");
-    JSValue settled = JS_Call(ctx, settle, JS_UNDEFINED, 1, (JSValueConst *)&result);
+    JSValue settled = JS_IsPromise(result) ? JS_PromiseThen(ctx, result, returned, failed)
+                                           : JS_Call(ctx, returned, JS_UNDEFINED, 1, (JSValueConst *)&result);
     if (JS_IsException(settled))
         report();
-    JS_FreeValue(ctx, settle);
     JS_FreeValue(ctx, result);
     for (uint32_t i = 0; i < 4; i++)
         JS_FreeValue(ctx, parts[i]);
     JS_FreeValue(ctx, call);
-    JS_FreeValue(ctx, prepare);
     JS_FreeValue(ctx, args[1]);
     return drain();
 }
@@ -169,9 +185,20 @@ int32_t lode_evaluate(void) {
     return waiting;
 }
 
+/* The names there are now stay for good (build/patch.rs). */
+static void freeze_atoms(void) {
+    for (int32_t i = constant_atoms; i < rt->atom_size; i++)
+        if (!atom_is_free(rt->atom_array[i]))
+            constant_atoms = i + 1;
+}
+
 void lode_freeze(void) {
-    JS_RunGC(rt);
+    prepare = internal_function("prepare");
+    returned = internal_function("returned");
+    failed = internal_function("failed");
+    /* No cycle collection: it relinks every object, and so would write to every page. */
     JS_SetGCThreshold(rt, rt->malloc_state.malloc_size + LODE_GC_FIRST_BYTES);
+    freeze_atoms();
     freeze_heap(LODE_HEADROOM_BYTES);
 }
 

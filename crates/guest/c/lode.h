@@ -35,17 +35,19 @@ IMPORT(call) extern void host_call(uint32_t id, const char *name, uint32_t name_
 IMPORT(finish) extern _Noreturn void host_finish(int32_t kind, int32_t status, const char *ptr,
                                                  uint32_t len);
 IMPORT(random) extern void host_random(void *ptr, uint32_t len);
-/* Parses a URL. The request is JSON `[input, base|null]` or `[href, field, value]`; the answer, a JSON
- * array of components or `null`, is written to `out`. Returns its length, which may exceed `cap`
- * (then nothing is written). */
+/* Parses a URL. The request is `input`, or `input` and `base`, or `href`, `field` and `value`, each as a
+ * 32-bit length and its bytes; the answer, a JSON array of components or `null`, is written to `out`.
+ * Returns its length, which may exceed `cap` (then nothing is written). */
 IMPORT(url) extern uint32_t host_url(const char *ptr, uint32_t len, char *out, uint32_t cap);
 
 /* ---- exports: building the pristine image and a snapshot ---- */
 EXPORT(lode_init) void lode_init(void);
 EXPORT(lode_bootstrap) void lode_bootstrap(char *name, char *source, uint32_t source_len);
-/* Compiles one source. `name` and `source` are NUL-terminated buffers from lode_alloc. */
+/* Takes one source. `name` and `source` are NUL-terminated buffers from lode_alloc. */
 EXPORT(lode_source) void lode_source(int32_t kind, int32_t entry, char *name, char *source,
                                      uint32_t source_len);
+/* Compiles all of them. */
+EXPORT(lode_compile) void lode_compile(void);
 /* Evaluates every entry, in the order given. Returns 1 when one is still waiting for something. */
 EXPORT(lode_evaluate) int32_t lode_evaluate(void);
 /* Tidies the heap: the memory is the snapshot once this has returned. */

@@ -2,9 +2,11 @@
 
 typedef struct Source {
     struct Source *next;
-    char *name;
+    char *name, *text;
+    uint32_t len;
+    int kind;
+    bool is_entry, is_compiled, is_module;
     JSValue compiled; /* a module, or the function that wraps a classic script */
-    bool is_module, is_entry;
 } Source;
 
 static Source *sources, **last_source = &sources;
@@ -85,8 +87,16 @@ static char *resolve_module(JSContext *c, const char *base, const char *specifie
     return NULL;
 }
 
-/* Every module of the graph was compiled, and so is loaded: what still comes here is something else. */
+static bool compile_source(Source *s);
+
+/* `name` comes from resolve_module, so there is such a source. Modules that import each other do not come
+ * back here: QuickJS finds a module it has begun to compile. */
 static JSModuleDef *load_module(JSContext *c, const char *name, void *opaque, JSValueConst attributes) {
+    Source *s = find_source(name, strlen(name));
+    if (!s || !compile_source(s))
+        return NULL;
+    if (s->is_module)
+        return JS_VALUE_GET_PTR(s->compiled);
     JS_ThrowTypeError(c, "'%s' is a classic script and cannot be imported", name);
     return NULL;
 }
@@ -153,15 +163,27 @@ static JSValue compile(int kind, const char *name, const char *source, size_t le
     return module;
 }
 
+static bool compile_source(Source *s) {
+    if (s->is_compiled)
+        return true;
+    s->is_compiled = true;
+    s->compiled = compile(s->kind, s->name, s->text, s->len, &s->is_module);
+    free(s->text);
+    s->text = NULL;
+    return !JS_IsException(s->compiled);
+}
+
+void lode_compile(void) {
+    for (Source *s = sources; s; s = s->next)
+        if (!compile_source(s))
+            report();
+}
+
 void lode_source(int32_t kind, int32_t entry, char *name, char *source, uint32_t source_len) {
     Source *s = malloc(sizeof(*s));
     if (!s)
         __builtin_trap();
-    *s = (Source){.name = name, .is_entry = entry};
-    s->compiled = compile(kind, name, source, source_len, &s->is_module);
-    if (JS_IsException(s->compiled))
-        report();
-    free(source);
+    *s = (Source){.name = name, .text = source, .len = source_len, .kind = kind, .is_entry = entry};
     *last_source = s;
     last_source = &s->next;
 }

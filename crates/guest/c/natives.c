@@ -188,35 +188,40 @@ static JSValue native_utf8_decode(JSContext *c, JSValueConst this_val, int argc,
     return result;
 }
 
-/* url(input, base) and urlSet(href, field, value): an array of components, or null. */
+/* url(input, base) and urlSet(href, field, value): an array of components, or null. The request is each
+ * argument as a length and its bytes; JSON would run a patched toJSON. */
 static JSValue native_url(JSContext *c, JSValueConst this_val, int argc, JSValueConst *argv) {
-    JSValue request = JS_NewArray(c);
-    for (int i = 0; i < argc; i++)
-        JS_DefinePropertyValueUint32(c, request, i, JS_DupValue(c, argv[i]), JS_PROP_C_W_E);
-    JSValue json = JS_JSONStringify(c, request, JS_UNDEFINED, JS_UNDEFINED);
-    JS_FreeValue(c, request);
-    size_t len;
-    const char *text = JS_IsException(json) ? NULL : JS_ToCStringLen(c, &len, json);
-    JS_FreeValue(c, json);
-    if (!text)
-        return JS_EXCEPTION;
+    DynBuf request;
+    js_dbuf_init(c, &request);
+    for (int i = 0; i < argc && !JS_IsUndefined(argv[i]); i++) {
+        size_t len;
+        const char *text = JS_ToCStringLen(c, &len, argv[i]);
+        if (!text) {
+            dbuf_free(&request);
+            return JS_EXCEPTION;
+        }
+        dbuf_put_u32(&request, len);
+        dbuf_put(&request, (const uint8_t *)text, len);
+        JS_FreeCString(c, text);
+    }
     /* Percent-encoding triples a URL at most, and components repeat parts of it: nearly always
      * enough at once. */
-    uint32_t cap = len * 4 + 256, out_len;
-    char *out = NULL;
-    for (;;) {
-        out = js_realloc(c, out, cap + 1);
-        if (!out)
-            return JS_EXCEPTION;
-        out_len = host_url(text, len, out, cap);
+    uint32_t cap = request.size * 4 + 256, out_len = UINT32_MAX;
+    char *out = NULL, *room;
+    while (!request.error && (room = js_realloc(c, out, cap + 1))) {
+        out = room;
+        out_len = host_url((char *)request.buf, request.size, out, cap);
         if (out_len <= cap)
             break;
         cap = out_len;
     }
-    out[out_len] = 0;
-    JSValue result = JS_ParseJSON(c, out, out_len, "url");
+    dbuf_free(&request);
+    JSValue result = JS_EXCEPTION;
+    if (out_len <= cap) {
+        out[out_len] = 0;
+        result = JS_ParseJSON(c, out, out_len, "url");
+    }
     js_free(c, out);
-    JS_FreeCString(c, text);
     return result;
 }
 

@@ -10,8 +10,8 @@
   const MAX_MESSAGE = 4096;
   const MAX_STACK = 8192;
 
-  const cut = (text, max) =>
-    text.length <= max ? text : `${StringPrototypeSlice(text, 0, max)}… (${text.length} characters)`;
+  const cut = (text, max) => (text.length <= max ? text
+    : StringPrototypeSlice(text, 0, max) + '… (' + text.length + ' characters)');
 
   // Removes the frames of bootstrap files, and the native frames they called.
   internal.cleanStack = (stack) => {
@@ -26,19 +26,25 @@
       if (StringPrototypeIndexOf(line, 'lode:') >= 0) {
         natives = '';
       } else if (StringPrototypeEndsWith(line, '(native)')) {
-        natives += `${line}\n`;
+        natives += line + '\n';
       } else {
-        clean += `${natives}${line}\n`;
+        clean += natives + line + '\n';
         natives = '';
       }
     }
     return clean + natives;
   };
 
+  // Without what a customer's accessor or Error.prepareStackTrace makes of it.
+  const stackOf = (error) => {
+    const stack = internal.leaves?.stackOf(error);
+    return typeof stack === 'string' ? stack : '';
+  };
+
   const withCleanStack = (error) => {
     primordials.ObjectDefineProperty(error, 'stack', {
       __proto__: null,
-      value: internal.cleanStack(`${error.stack}`),
+      value: internal.cleanStack(stackOf(error)),
       writable: true,
       configurable: true,
     });
@@ -73,7 +79,7 @@
       __proto__: null,
       name: cut(stringOf(thrown, 'name') ?? 'Error', MAX_MESSAGE),
       message: cut(stringOf(thrown, 'message') ?? '', MAX_MESSAGE),
-      stack: cut(internal.cleanStack(stringOf(thrown, 'stack') ?? ''), MAX_STACK),
+      stack: cut(internal.cleanStack(stackOf(thrown)), MAX_STACK),
     };
   };
 

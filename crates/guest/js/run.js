@@ -9,7 +9,10 @@
     ObjectDefineProperty,
     PromiseResolve,
     RangeError,
+    JSONParse,
     ReflectOwnKeys,
+    String,
+    StringPrototypeIndexOf,
     StringPrototypeStartsWith,
     TypeError,
   } = primordials;
@@ -27,9 +30,9 @@
   let tail = '\n;return {__proto__: null';
   for (let i = 0; i < HANDLER_NAMES.length; i++) {
     const name = HANDLER_NAMES[i];
-    tail += `, ${name}: typeof ${name} === 'function' ? ${name} : void 0`;
+    tail += ', ' + name + ': typeof ' + name + " === 'function' ? " + name + ' : void 0';
   }
-  internal.scriptTail = `${tail}}})`;
+  internal.scriptTail = tail + '}})';
 
   const PRE = 0;
   const POST = 1;
@@ -71,7 +74,7 @@
 
   const complete = (status, body, headers) => {
     if (!NumberIsInteger(status) || status < 100 || status > 599) {
-      internal.fail(RangeError, `${internal.inspect(status)} is not an HTTP status (100 to 599)`);
+      internal.fail(RangeError, internal.inspect(status) + ' is not an HTTP status (100 to 599)');
     }
     native.finish(FINISH_COMPLETED, status, { __proto__: null, body, headers });
   };
@@ -79,10 +82,10 @@
   // Goes on with the request (before the operation) or the response (after it) as it now stands.
   const goOn = () => {
     if (current.phase === ENDPOINT) complete(response.statusCode, response.body, response.headers);
-    const { tempObjectStore } = request;
     native.finish(FINISH_CONTINUED, 0, current.phase === PRE
-      ? { __proto__: null, body: request.body, params: request.params, tempObjectStore }
-      : { __proto__: null, body: response.body, tempObjectStore });
+      ? { __proto__: null, body: request.body, params: request.params,
+        tempObjectStore: request.tempObjectStore }
+      : { __proto__: null, body: response?.body, tempObjectStore: request.tempObjectStore });
   };
 
   // ---- Kinvey's form: (request, response, modules) ----
@@ -128,7 +131,7 @@
 
   // hostCall(name, args, callback?): asks the host. A promise, or Kinvey's callback(error, result).
   const hostCall = (name, args, callback) => {
-    const promise = native.call(`${name}`, args === undefined ? null : args);
+    const promise = native.call(String(name), args === undefined ? null : args);
     if (callback === undefined) return promise;
     if (typeof callback !== 'function') internal.fail(TypeError, 'the callback is not a function');
     native.then(promise, (result) => { callback(null, result); }, (error) => { callback(error); });
@@ -163,6 +166,14 @@
     return true;
   };
 
+  // A Response holds text; an outcome's body is JSON.
+  const bodyOf = (parts) => {
+    const type = parts.headers['content-type'];
+    const isJson = type !== undefined && StringPrototypeIndexOf(type, 'json') >= 0;
+    if (parts.body === null) return undefined;
+    return isJson ? JSONParse(parts.body) : parts.body;
+  };
+
   const returned = (value) => {
     if (value === undefined || value === null) {
       if (current.phase === ENDPOINT) complete(204);
@@ -170,13 +181,13 @@
     }
     if (typeof value === 'object') {
       const parts = internal.responseParts(value);
-      if (parts !== null) complete(parts.status, parts.body, parts.headers);
+      if (parts !== null) complete(parts.status, bodyOf(parts), parts.headers);
       if (isResponseLike(value)) complete(value.status, value.body, value.headers);
     }
     if (current.phase === ENDPOINT) complete(200, value);
     if (typeof value !== 'object') {
-      internal.fail(TypeError, `${current.name} returned a ${typeof value}: return the changed ` +
-        'document, a Response, or nothing');
+      internal.fail(TypeError, current.name + ' returned a ' + typeof value +
+        ': return the changed document, a Response, or nothing');
     }
     native.finish(FINISH_CONTINUED, 0, {
       __proto__: null,
@@ -192,21 +203,24 @@
   internal.prepare = (index, given) => {
     current = handlers[index];
     request = given;
-    response = newResponse(request?.response);
     if (request === null || typeof request !== 'object' || ArrayIsArray(request)) {
       internal.fail(TypeError, 'the request is not a JSON object');
     }
-    delete request.response;
-    return current.isModule ? [current.handler, request, context, undefined]
-      : [current.handler, request, response, modules];
+    const initial = request.response;
+    if (initial !== undefined) delete request.response;
+    if (current.isModule) {
+      response = initial;
+      return [current.handler, request, context, undefined];
+    }
+    response = newResponse(initial);
+    return [current.handler, request, response, modules];
   };
 
-  // What the handler returned. Kinvey's form answers through `response` alone.
-  internal.settle = (result) => {
+  // What a module's handler returned, or its promise came to. Kinvey's form answers through `response`
+  // alone.
+  internal.returned = (result) => {
     if (!current.isModule) return;
-    if (native.classOf(result) === 'Promise') {
-      native.then(result, returned, internal.failed);
-    } else if (result !== null && typeof result === 'object' && typeof result.then === 'function') {
+    if (result !== null && typeof result === 'object' && typeof result.then === 'function') {
       native.then(PromiseResolve(result), returned, internal.failed);
     } else {
       returned(result);

@@ -52,7 +52,10 @@ pub(crate) fn load(path: &Path) -> Result<Vec<Source>, Failure> {
             && if has_folders { in_folder(source) } else { !source.name.contains('/') };
     }
     if sources.is_empty() {
-        return Err(Failure::usage(format!("{}: no JavaScript or TypeScript in it", path.display())));
+        return Err(Failure::usage(format!(
+            "{}: no JavaScript or TypeScript in it",
+            path.display()
+        )));
     }
     Ok(sources)
 }
@@ -67,11 +70,16 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
         let kind = entry.file_type().map_err(|e| cannot_read(&entry.path(), &e))?;
         if kind.is_dir() {
             collect(&entry.path(), files)?;
-        } else if SourceKind::of(&name).is_some() && !matches!(name.as_str(), "package.json" | "tsconfig.json") {
+        } else if SourceKind::of(&name).is_some()
+            && !matches!(name.as_str(), "package.json" | "tsconfig.json")
+        {
             files.push(entry.path());
         }
         if files.len() > MAX_FILES {
-            return Err(Failure::usage(format!("{}: more than {MAX_FILES} files", folder.display())));
+            return Err(Failure::usage(format!(
+                "{}: more than {MAX_FILES} files",
+                folder.display()
+            )));
         }
     }
     Ok(())
@@ -119,7 +127,9 @@ pub(crate) fn select(handlers: &[Handler], name: Option<&str>) -> Result<usize, 
     };
     match (matches.as_slice(), name) {
         ([one], _) => Ok(*one),
-        ([], Some(name)) => Err(Failure::usage(format!("no handler `{name}`; there are: {}", list()))),
+        ([], Some(name)) => {
+            Err(Failure::usage(format!("no handler `{name}`; there are: {}", list())))
+        }
         (_, Some(name)) => {
             Err(Failure::usage(format!("several handlers are called `{name}`: {}", list())))
         }

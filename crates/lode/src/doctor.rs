@@ -18,10 +18,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let engine = Engine::new(EngineOptions::default());
     let (reset, why) = match ResetMethod::detect() {
         ResetMethod::CopyBack => ("copy-back", "the kernel lists written pages (PAGEMAP_SCAN)"),
-        ResetMethod::Discard => (
-            "discard",
-            "slower: PAGEMAP_SCAN needs Linux 6.7 and a readable /proc/self/pagemap",
-        ),
+        ResetMethod::Discard => {
+            ("discard", "slower: PAGEMAP_SCAN needs Linux 6.7 and a readable /proc/self/pagemap")
+        }
     };
     let digest: String = lode_guest::DIGEST[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     let lines = [
@@ -32,10 +31,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         ("wasmtime", lode_sandbox::WASMTIME_VERSION.to_owned()),
         ("engine", digest),
         ("reset", format!("{reset} ({why})")),
-        ("sandbox", match &engine {
-            Ok(engine) => format!("works; pristine image {} KiB", engine.pristine_bytes() >> 10),
-            Err(error) => error.to_string(),
-        }),
+        (
+            "sandbox",
+            match &engine {
+                Ok(engine) => {
+                    format!("works; pristine image {} KiB", engine.pristine_bytes() >> 10)
+                }
+                Err(error) => error.to_string(),
+            },
+        ),
     ];
     if arguments.json {
         let object: serde_json::Map<_, _> =

@@ -99,7 +99,9 @@ mod tests {
 
     #[test]
     fn impossible_limits_are_refused_by_name() {
-        for bad in ["cpu=0ms", "cpu=5", "cpu=-1ms", "wall=2h", "memory=5GiB", "memory=0", "x=1", "cpu"] {
+        for bad in
+            ["cpu=0ms", "cpu=5", "cpu=-1ms", "wall=2h", "memory=5GiB", "memory=0", "x=1", "cpu"]
+        {
             let message = parse(bad).expect_err(bad);
             assert!(message.contains(bad.split('=').next().unwrap_or(bad)), "{message}");
         }

@@ -22,7 +22,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run one hook or endpoint once, with no server.
-    Run(run::Arguments),
+    Run(Box<run::Arguments>),
     /// Show what this machine offers the sandbox.
     Doctor(doctor::Arguments),
 }

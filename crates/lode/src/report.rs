@@ -129,7 +129,15 @@ fn print_body(body: Option<&serde_json::value::RawValue>) {
 /// Hostile text without what a terminal would obey.
 fn printable(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() && c != '\n' && c != '\t' { char::REPLACEMENT_CHARACTER } else { c })
+        .map(
+            |c| {
+                if c.is_control() && c != '\n' && c != '\t' {
+                    char::REPLACEMENT_CHARACTER
+                } else {
+                    c
+                }
+            },
+        )
         .collect()
 }
 

@@ -112,13 +112,16 @@ async fn repeat(
     host: &CommandLine,
     arguments: &Arguments,
 ) -> Result<(Report, Timing), Failure> {
-    let seed = || random_seed().map_err(|e| Failure { message: e.to_string(), code: exit::PLATFORM });
+    let seed =
+        || random_seed().map_err(|e| Failure { message: e.to_string(), code: exit::PLATFORM });
     let limits = &arguments.limits;
     if let Some(path) = &arguments.record {
         let started = Instant::now();
         let (report, recording) =
             Recording::record(snapshot, invocation, limits, seed()?, host).await;
         let times = vec![started.elapsed()];
+        let recording =
+            recording.ok_or_else(|| Failure::usage("there is no such handler to record"))?;
         let text = serde_json::to_string_pretty(&recording)
             .map_err(|e| Failure { message: e.to_string(), code: exit::PLATFORM })?;
         std::fs::write(path, text)
@@ -186,7 +189,9 @@ fn read_request(path: Option<&Path>) -> Result<String, Failure> {
     Ok(text)
 }
 
-fn read_replies(path: Option<&Path>) -> Result<serde_json::Map<String, serde_json::Value>, Failure> {
+fn read_replies(
+    path: Option<&Path>,
+) -> Result<serde_json::Map<String, serde_json::Value>, Failure> {
     match path {
         Some(path) => object(&path.display().to_string(), &app::read(path)?),
         None => Ok(serde_json::Map::new()),
@@ -195,7 +200,11 @@ fn read_replies(path: Option<&Path>) -> Result<serde_json::Map<String, serde_jso
 
 fn object(name: &str, text: &str) -> Result<serde_json::Map<String, serde_json::Value>, Failure> {
     serde_json::from_str(text).map_err(|error| {
-        Failure::usage(format!("{name}:{}:{}: not a JSON object: {error}", error.line(), error.column()))
+        Failure::usage(format!(
+            "{name}:{}:{}: not a JSON object: {error}",
+            error.line(),
+            error.column()
+        ))
     })
 }
 

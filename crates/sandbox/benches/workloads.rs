@@ -152,7 +152,9 @@ fn main() {
             }),
         );
         let source = workload.source.clone() + FRESH_TAIL;
-        time(&mut criterion, &mut rows, "deploy", &workload, || drop(build(&engine, source.clone())));
+        time(&mut criterion, &mut rows, "deploy", &workload, || {
+            drop(build(&engine, source.clone()))
+        });
     }
     support::write(&rows, &ratios);
 }

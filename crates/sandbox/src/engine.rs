@@ -94,7 +94,6 @@ impl Engine {
         let mut config = Config::new();
         tuning::tune(&mut config, options.metering);
         config
-            .async_stack_size(tuning::FIBER_STACK_BYTES)
             .with_host_memory(Arc::new(memory::Creator(slots.clone())))
             .with_host_stack(Arc::new(memory::StackCreator(Arc::<StackPool>::default())));
         #[cfg(feature = "profiling")]
@@ -195,7 +194,8 @@ impl Inner {
         };
         let size = memory.len();
         let view = View::create(&bytes).map_err(EngineError::Memory)?;
-        let image = Image::new(size, view, None, &extents).map_err(|detail| failed(detail.into()))?;
+        let image =
+            Image::new(size, view, None, &extents).map_err(|detail| failed(detail.into()))?;
         Ok((image, inbox))
     }
 }

@@ -1,5 +1,9 @@
 //! One instance of the engine: its calls, by the ABI of lode.h.
 
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use wasmtime::{Instance, Memory, Module, ModuleExport, Store, Trap, WasmParams, WasmResults};
@@ -8,13 +12,13 @@ use crate::engine::Inner;
 use crate::memory::{Image, SlotPool};
 use crate::outcome::{Limits, Outcome, ScriptError};
 use crate::state::{Phase, RunState};
-use std::sync::Arc;
 
 /// Where the module's functions are, looked up once.
 pub(crate) struct Exports {
     pub(crate) init: ModuleExport,
     pub(crate) bootstrap: ModuleExport,
     pub(crate) source: ModuleExport,
+    pub(crate) compile: ModuleExport,
     pub(crate) evaluate: ModuleExport,
     pub(crate) freeze: ModuleExport,
     pub(crate) handlers: ModuleExport,
@@ -36,6 +40,7 @@ impl Exports {
             init: find("lode_init")?,
             bootstrap: find("lode_bootstrap")?,
             source: find("lode_source")?,
+            compile: find("lode_compile")?,
             evaluate: find("lode_evaluate")?,
             freeze: find("lode_freeze")?,
             handlers: find("lode_handlers")?,
@@ -74,16 +79,14 @@ impl Guest {
         limits: Limits,
         phase: Phase,
     ) -> wasmtime::Result<Self> {
-        let mut store =
-            Store::new(&engine.wasmtime, RunState::new(phase, limits, image.size()));
+        let mut store = Store::new(&engine.wasmtime, RunState::new(phase, limits, image.size()));
         store.limiter(|state| state);
         store.epoch_deadline_callback(|mut context| context.data_mut().tick());
         store.set_epoch_deadline(1);
         if engine.metering {
             store.set_fuel(u64::MAX)?;
         }
-        let instance =
-            SlotPool::with_image(image, || engine.instance.instantiate(&mut store))?;
+        let instance = SlotPool::with_image(image, || engine.instance.instantiate(&mut store))?;
         let memory = instance
             .get_module_export(&mut store, &engine.memory_export)
             .and_then(wasmtime::Extern::into_memory)
@@ -117,14 +120,18 @@ impl Guest {
             .typed(&self.store)
     }
 
-    /// Calls an export on this thread's own stack: for building images, which never wait.
-    pub(crate) fn call<P: WasmParams, R: WasmResults>(
+    /// As [`Guest::call_async`], for building images, which never yields ([`RunState::tick`]). Not on this
+    /// thread's own stack, which may be smaller than the engine needs.
+    pub(crate) fn call<P: WasmParams + Sync, R: WasmResults + Sync>(
         &mut self,
         export: &ModuleExport,
         params: P,
     ) -> wasmtime::Result<R> {
-        let function = self.function(export)?;
-        function.call(&mut self.store, params)
+        let work = pin!(self.call_async(export, params));
+        match work.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => result,
+            Poll::Pending => Err(wasmtime::Error::msg("deploying code yielded")),
+        }
     }
 
     /// Calls an export on a stack of its own, off which the run steps at every tick.

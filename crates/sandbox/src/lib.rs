@@ -25,9 +25,7 @@ pub use memory::ResetMethod;
 pub use outcome::{Json, Limit, Limits, Outcome, ScriptError, Usage};
 pub use recording::{Recording, ReplayError};
 pub use sandbox::{Event, Invocation, Sandbox, Step};
-pub use snapshot::{
-    BuildError, FindError, Form, Handler, LoadError, Snapshot, deploy_limits,
-};
+pub use snapshot::{BuildError, FindError, Form, Handler, LoadError, Snapshot, deploy_limits};
 pub use source::{Source, SourceKind};
 
 /// The version line of Wasmtime this crate is built on: the LTS line (docs/decisions/0001).

@@ -307,10 +307,15 @@ unsafe impl MemoryCreator for Creator {
     ) -> Result<Box<dyn LinearMemory>, String> {
         let image = NEXT_IMAGE.take().ok_or("a memory was asked for outside `with_image`")?;
         if reserved != Some(RESERVATION_BYTES as usize) || guard > GUARD_BYTES as usize {
-            return Err(format!("no slot has a reservation of {reserved:?} and a guard of {guard}"));
+            return Err(format!(
+                "no slot has a reservation of {reserved:?} and a guard of {guard}"
+            ));
         }
         if image.size() < minimum {
-            return Err(format!("the image has {} bytes, the module needs {minimum}", image.size()));
+            return Err(format!(
+                "the image has {} bytes, the module needs {minimum}",
+                image.size()
+            ));
         }
         let slot = self.0.take(&image).map_err(|error| format!("no memory slot: {error}"))?;
         Ok(Box::new(Memory { slot: Some(slot), pool: self.0.clone() }))

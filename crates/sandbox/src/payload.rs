@@ -65,7 +65,8 @@ fn completed(status: i32, text: &str) -> Outcome {
         Ok(completed) => completed,
         Err(error) => return malformed(&error),
     };
-    let Some(status) = u16::try_from(status).ok().filter(|status| (100..600).contains(status)) else {
+    let Some(status) = u16::try_from(status).ok().filter(|status| (100..600).contains(status))
+    else {
         return Outcome::Error(range_error("the status is not an HTTP status"));
     };
     let mut texts = BTreeMap::new();
@@ -106,7 +107,7 @@ pub(crate) fn to_json(bytes: Vec<u8>) -> Result<Json, String> {
     RawValue::from_string(text).map_err(|error| error.to_string())
 }
 
-/// UTF-8, not nested too deeply, every escaped surrogate in a pair (a lone one becomes U+FFFD: many
+/// UTF-8, not nested too deeply, no number beyond an f64's range (`JSON.rawJSON` makes them), every escaped surrogate in a pair (a lone one becomes U+FFFD: many
 /// readers refuse it). Whether it is JSON is for the parser to say.
 fn check(mut bytes: Vec<u8>) -> Result<String, &'static str> {
     let mut depth = 0_usize;
@@ -115,17 +116,15 @@ fn check(mut bytes: Vec<u8>) -> Result<String, &'static str> {
     while at < bytes.len() {
         match bytes[at] {
             b'"' => in_string = !in_string,
-            b'\\' if in_string => {
-                match surrogate(&bytes, at) {
-                    Some(0xD800..=0xDBFF)
-                        if matches!(surrogate(&bytes, at + 6), Some(0xDC00..=0xDFFF)) =>
-                    {
-                        at += 11;
-                    }
-                    Some(_) => bytes[at + 2..at + 6].copy_from_slice(b"fffd"),
-                    None => at += 1,
+            b'\\' if in_string => match surrogate(&bytes, at) {
+                Some(0xD800..=0xDBFF)
+                    if matches!(surrogate(&bytes, at + 6), Some(0xDC00..=0xDFFF)) =>
+                {
+                    at += 11;
                 }
-            }
+                Some(_) => bytes[at + 2..at + 6].copy_from_slice(b"fffd"),
+                None => at += 1,
+            },
             b'[' | b'{' if !in_string => {
                 depth += 1;
                 if depth > MAX_DEPTH {
@@ -133,11 +132,24 @@ fn check(mut bytes: Vec<u8>) -> Result<String, &'static str> {
                 }
             }
             b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            b'0'..=b'9' if !in_string => {
+                let end = bytes[at..].iter().position(|byte| !is_number_part(*byte));
+                let end = end.map_or(bytes.len(), |end| at + end);
+                let number = std::str::from_utf8(&bytes[at..end]).unwrap_or_default();
+                if number.parse::<f64>().is_ok_and(f64::is_infinite) {
+                    return Err("a number in the result is too large for JSON readers");
+                }
+                at = end - 1;
+            }
             _ => {}
         }
         at += 1;
     }
     String::from_utf8(bytes).map_err(|_| "the result is not UTF-8")
+}
+
+fn is_number_part(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-')
 }
 
 /// The surrogate that an escape at `at` means, if it does.
@@ -163,6 +175,14 @@ mod tests {
         assert_eq!(checked(r#""\\ud800""#), r#""\\ud800""#);
         assert_eq!(checked(r#""\"\ud800""#), r#""\"\ufffd""#);
         assert_eq!(checked(r#""\ud8"#), r#""\ud8"#);
+    }
+
+    #[test]
+    fn numbers_beyond_f64_are_refused() {
+        assert!(check(b"[1e308,-1E-999,0.5,123456789012345678901234567890]".to_vec()).is_ok());
+        assert!(check(b"[1e999]".to_vec()).is_err());
+        assert!(check(format!("1{}", "0".repeat(400)).into_bytes()).is_err());
+        assert!(check(b"\"1e999\"".to_vec()).is_ok());
     }
 
     #[test]

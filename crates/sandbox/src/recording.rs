@@ -9,7 +9,6 @@ use crate::outcome::{Limits, Outcome, Usage};
 use crate::sandbox::{Event, Invocation, Sandbox, Step};
 use crate::snapshot::{Handler, Snapshot};
 
-
 /// All a run depended on besides its snapshot, and the outcome it had. The same snapshot and recording
 /// give the same outcome byte for byte, on every machine of the same architecture.
 ///
@@ -58,7 +57,9 @@ impl std::fmt::Display for ReplayError {
             ),
             Self::NoHandler => f.write_str("the recording's handler is not in this snapshot"),
             Self::Unfinished => f.write_str("the recording ends before the run does"),
-            Self::Differs(outcome) => write!(f, "the outcome differs from the recorded one: {outcome}"),
+            Self::Differs(outcome) => {
+                write!(f, "the outcome differs from the recorded one: {outcome}")
+            }
         }
     }
 }
@@ -66,14 +67,14 @@ impl std::fmt::Display for ReplayError {
 impl std::error::Error for ReplayError {}
 
 impl Recording {
-    /// As [`crate::run`], and records it.
+    /// As [`crate::run`], and records it. No recording comes of an invocation without a handler.
     pub async fn record<H: Host>(
         snapshot: &Snapshot,
         invocation: &Invocation<'_>,
         limits: &Limits,
         seed: [u8; 32],
         host: &H,
-    ) -> (Report, Self) {
+    ) -> (Report, Option<Self>) {
         // Whole microseconds, so that the recording's clock is exactly the run's.
         let whole = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let started_us = whole(host.now());
@@ -83,21 +84,26 @@ impl Recording {
             events.push((whole(now), event.clone()));
         })
         .await;
-        let recording = Self {
+        let handler = snapshot.handlers().get(invocation.handler).cloned();
+        let recording = handler.map(|handler| Self {
             snapshot: snapshot.key(),
-            handler: snapshot.handlers()[invocation.handler].clone(),
+            handler,
             request: invocation.request.to_owned(),
             seed,
             started_us,
             events,
             outcome: serde_json::to_string(&report.outcome).unwrap_or_default(),
             cost: report.usage.cost,
-        };
+        });
         (report, recording)
     }
 
     /// Runs it again. The host is not asked for anything. `Ok` means the outcome was the same.
-    pub async fn replay(&self, snapshot: &Snapshot, limits: &Limits) -> (Result<(), ReplayError>, Report) {
+    pub async fn replay(
+        &self,
+        snapshot: &Snapshot,
+        limits: &Limits,
+    ) -> (Result<(), ReplayError>, Report) {
         let nothing = |error: ReplayError| {
             let outcome = Outcome::NeverCompleted;
             (Err(error), Report { outcome, logs: Vec::new(), usage: Usage::default() })

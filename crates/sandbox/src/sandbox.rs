@@ -65,6 +65,7 @@ pub struct Sandbox {
     guest: Guest,
     engine: Arc<Inner>,
     cpu: Arc<CpuClock>,
+    handlers: usize,
     /// Host calls the run still waits for.
     pending: HashSet<u32>,
     ended: bool,
@@ -81,7 +82,8 @@ impl Sandbox {
         let mut guest = Guest::new(&engine, snapshot.image(), limits, Phase::Run)
             .map_err(|error| Outcome::Platform { detail: format!("{error:#}") })?;
         let cpu = guest.state().cpu.clone();
-        Ok(Self { guest, engine, cpu, pending: HashSet::new(), ended: false })
+        let handlers = snapshot.handlers().len();
+        Ok(Self { guest, engine, cpu, handlers, pending: HashSet::new(), ended: false })
     }
 
     /// Calls the handler. `seed` is all the run's randomness, `now` (since the Unix epoch) its clock
@@ -93,8 +95,9 @@ impl Sandbox {
         now: Duration,
     ) -> Step {
         let (engine, request) = (self.engine.clone(), invocation.request);
-        let Ok(handler) = u32::try_from(invocation.handler) else {
-            return self.end(Outcome::Platform { detail: "no such handler".into() });
+        let handler = match u32::try_from(invocation.handler) {
+            Ok(handler) if invocation.handler < self.handlers => handler,
+            _ => return self.end(Outcome::Platform { detail: "no such handler".into() }),
         };
         self.guest.state().seed(seed);
         let math_seed = self.guest.state().next_u64();
@@ -158,7 +161,8 @@ impl Sandbox {
         let calls = std::mem::take(&mut self.guest.state().calls);
         self.pending.extend(calls.iter().map(|call| call.id));
         // The guest's number: hostile, and not finite when there is no timer.
-        let timer = Duration::try_from_secs_f64(due / 1e6).ok().filter(|_| due.is_finite());
+        // Rounded up, as one resumed a moment too early would find nothing due.
+        let timer = due.is_finite().then(|| Duration::from_micros(due.max(0.0).ceil() as u64));
         if timer.is_none() && self.pending.is_empty() {
             return self.end(Outcome::NeverCompleted);
         }
@@ -168,6 +172,12 @@ impl Sandbox {
     fn end(&mut self, outcome: Outcome) -> Step {
         self.ended = true;
         Step::Ended(outcome)
+    }
+
+    /// The whole linear memory, for tests of what a reset leaves.
+    #[doc(hidden)]
+    pub fn memory(&self) -> &[u8] {
+        self.guest.memory()
     }
 
     /// The lines logged since this was last asked.

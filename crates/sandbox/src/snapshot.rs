@@ -218,8 +218,8 @@ impl Snapshot {
         }
         let header =
             bytes.get(PREFIX..PREFIX + len).ok_or(LoadError::Malformed("its header is cut off"))?;
-        let header: Header =
-            serde_json::from_slice(header).map_err(|_| LoadError::Malformed("its header is not one"))?;
+        let header: Header = serde_json::from_slice(header)
+            .map_err(|_| LoadError::Malformed("its header is not one"))?;
         if header.engine != lode_guest::DIGEST {
             return Err(LoadError::OtherEngine);
         }
@@ -232,9 +232,8 @@ impl Snapshot {
         for (start, len, stored) in header.changed {
             let origin = if stored { Origin::Own(offset) } else { Origin::Zero };
             if stored {
-                offset = offset
-                    .checked_add(len)
-                    .ok_or(LoadError::Malformed("an extent overflows"))?;
+                offset =
+                    offset.checked_add(len).ok_or(LoadError::Malformed("an extent overflows"))?;
             }
             changed.push(Extent { start, len, origin });
         }
@@ -242,7 +241,8 @@ impl Snapshot {
         if header.size < base.size() {
             return Err(LoadError::Malformed("its memory is smaller than the engine's"));
         }
-        let image = Image::new(header.size, view, Some(base), &changed).map_err(LoadError::Malformed)?;
+        let image =
+            Image::new(header.size, view, Some(base), &changed).map_err(LoadError::Malformed)?;
         Ok(Self {
             engine: engine.inner.clone(),
             image: Arc::new(image),
@@ -269,9 +269,9 @@ impl Snapshot {
             .enumerate()
             .filter(|(_, handler)| {
                 handler.name == name
-                    || name
-                        .split_once('#')
-                        .is_some_and(|(script, name)| handler.script == script && handler.name == name)
+                    || name.split_once('#').is_some_and(|(script, name)| {
+                        handler.script == script && handler.name == name
+                    })
             })
             .map(|(index, _)| index)
             .collect();
@@ -300,7 +300,11 @@ pub enum FindError {
     Several,
 }
 
-fn build(engine: &Arc<Inner>, guest: &mut Guest, sources: &[Source]) -> Result<Snapshot, BuildError> {
+fn build(
+    engine: &Arc<Inner>,
+    guest: &mut Guest,
+    sources: &[Source],
+) -> Result<Snapshot, BuildError> {
     let mut digest = Sha256::new();
     for source in sources {
         let (code, kind) = source.to_javascript().map_err(BuildError::Syntax)?;
@@ -319,17 +323,24 @@ fn build(engine: &Arc<Inner>, guest: &mut Guest, sources: &[Source]) -> Result<S
         let compiled = (|| {
             let (name, _) = guest.put_text(&source.name)?;
             let (code, len) = guest.put_text(&code)?;
-            guest.call::<_, ()>(&engine.exports.source, (kind, i32::from(source.entry), name, code, len))
+            guest.call::<_, ()>(
+                &engine.exports.source,
+                (kind, i32::from(source.entry), name, code, len),
+            )
         })();
         compiled.map_err(|error| failure(guest, &error, true))?;
     }
-    let waiting: i32 = guest
-        .call(&engine.exports.evaluate, ())
-        .map_err(|error| failure(guest, &error, false))?;
+    guest
+        .call::<_, ()>(&engine.exports.compile, ())
+        .map_err(|error| failure(guest, &error, true))?;
+    let waiting: i32 =
+        guest.call(&engine.exports.evaluate, ()).map_err(|error| failure(guest, &error, false))?;
     if waiting != 0 {
         return Err(BuildError::NeverSettles);
     }
-    guest.call::<_, ()>(&engine.exports.freeze, ()).map_err(|error| failure(guest, &error, false))?;
+    guest
+        .call::<_, ()>(&engine.exports.freeze, ())
+        .map_err(|error| failure(guest, &error, false))?;
     let memory = guest.memory();
     let size = memory.len();
     let stack = lode_guest::STACK_BYTES as usize;
@@ -352,7 +363,8 @@ fn build(engine: &Arc<Inner>, guest: &mut Guest, sources: &[Source]) -> Result<S
         changed: extents.iter().map(|e| (e.start, e.len, e.origin != Origin::Zero)).collect(),
         handlers,
     };
-    store(engine, &header, &extents, &pages).map_err(|error| BuildError::Platform(error.to_string()))
+    store(engine, &header, &extents, &pages)
+        .map_err(|error| BuildError::Platform(error.to_string()))
 }
 
 fn store(
@@ -423,7 +435,9 @@ fn failure(guest: &mut Guest, error: &wasmtime::Error, compiling: bool) -> Build
     };
     match outcome {
         Outcome::Error(error) if aborted => BuildError::TopLevel(error),
-        Outcome::Error(error) if compiling && error.name == "SyntaxError" => BuildError::Syntax(error),
+        Outcome::Error(error) if compiling && error.name == "SyntaxError" => {
+            BuildError::Syntax(error)
+        }
         Outcome::Error(error) => BuildError::Script(error),
         Outcome::Limit { limit } => BuildError::Limit(limit),
         Outcome::Platform { detail } => BuildError::Platform(detail),

@@ -66,8 +66,12 @@ impl Source {
             SourceKind::JavaScript => Ok((self.text.clone(), 2)),
             SourceKind::TypeScript => Ok((strip_types(&self.name, &self.text)?, 2)),
             SourceKind::Json => match serde_json::from_str::<serde::de::IgnoredAny>(&self.text) {
-                // JSON is a subset of JavaScript's expressions (ECMAScript 2019).
-                Ok(_) => Ok((format!("export default {}", self.text), 0)),
+                // Parsed when evaluated: as an expression, a `__proto__` key would set the prototype. A
+                // JSON string is a JavaScript string (ECMAScript 2019).
+                Ok(_) => {
+                    let text = serde_json::Value::from(self.text.as_str());
+                    Ok((format!("export default JSON.parse({text})"), 0))
+                }
                 Err(error) => Err(ScriptError {
                     name: "SyntaxError".into(),
                     message: error.to_string(),
@@ -140,7 +144,8 @@ mod typescript {
         fn emit(&mut self, diagnostic: &mut DiagnosticBuilder<'_>) {
             let mut problem = self.problem.lock().expect("nothing panics while holding it");
             if problem.is_none() {
-                let place = diagnostic.span.primary_span().map(|span| self.map.lookup_char_pos(span.lo));
+                let place =
+                    diagnostic.span.primary_span().map(|span| self.map.lookup_char_pos(span.lo));
                 let (line, column) =
                     place.map_or((1, 1), |place| (place.line, place.col_display + 1));
                 *problem = Some((diagnostic.message(), line, column));
@@ -158,8 +163,8 @@ mod typescript {
             mode: swc_ts_fast_strip::Mode::StripOnly,
             ..Default::default()
         };
-        let result =
-            GLOBALS.set(&Globals::new(), || swc_ts_fast_strip::operate(&map, &handler, text, options));
+        let result = GLOBALS
+            .set(&Globals::new(), || swc_ts_fast_strip::operate(&map, &handler, text, options));
         let first = problem.lock().expect("nothing panics while holding it").take();
         match (result, first) {
             (Ok(output), None) => Ok(output.code),

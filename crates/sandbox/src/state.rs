@@ -195,7 +195,11 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<RunSt
     linker.func_wrap(
         "lode",
         "log",
-        |mut caller: Caller<'_, RunState>, level: i32, address: u32, len: u32| -> wasmtime::Result<()> {
+        |mut caller: Caller<'_, RunState>,
+         level: i32,
+         address: u32,
+         len: u32|
+         -> wasmtime::Result<()> {
             let (text, state) = bytes(&mut caller, address, len)?;
             state.log_bytes = state.log_bytes.saturating_add(text.len() + LINE_BYTES);
             if state.log_bytes > state.limits.log {

@@ -9,9 +9,10 @@ pub(crate) const RESERVATION_BYTES: u64 = 1 << 32;
 /// default).
 pub(crate) const GUARD_BYTES: u64 = 32 << 20;
 
-/// Native stack for the engine's own frames. QuickJS stops at 256 KiB of its C stack with a RangeError;
-/// compiled frames of the same calls are at most a few times that.
-pub(crate) const WASM_STACK_BYTES: usize = 2 << 20;
+/// Native stack for the engine's own frames. QuickJS stops at 256 KiB of its C stack with a RangeError the
+/// script can catch; compiled frames of the same calls take up to some 30 times that, as most of their
+/// values never are on the C stack. Untouched pages cost nothing (memory/stack.rs).
+pub(crate) const WASM_STACK_BYTES: usize = 16 << 20;
 
 /// The whole fiber: the above, and the host functions called at its deepest point.
 pub(crate) const FIBER_STACK_BYTES: usize = WASM_STACK_BYTES + (256 << 10);
@@ -21,8 +22,17 @@ pub(crate) const FIBER_STACK_BYTES: usize = WASM_STACK_BYTES + (256 << 10);
 #[cfg(target_arch = "x86_64")]
 #[allow(dead_code)] // only the build script names them
 pub(crate) const CPU_FEATURES: &[&str] = &[
-    "has_sse3", "has_ssse3", "has_sse41", "has_sse42", "has_popcnt", "has_avx", "has_avx2",
-    "has_bmi1", "has_bmi2", "has_lzcnt", "has_fma",
+    "has_sse3",
+    "has_ssse3",
+    "has_sse41",
+    "has_sse42",
+    "has_popcnt",
+    "has_avx",
+    "has_avx2",
+    "has_bmi1",
+    "has_bmi2",
+    "has_lzcnt",
+    "has_fma",
 ];
 #[cfg(not(target_arch = "x86_64"))]
 #[allow(dead_code)]
@@ -37,6 +47,7 @@ pub(crate) fn tune(config: &mut wasmtime::Config, metering: bool) {
         .memory_init_cow(false)
         .epoch_interruption(true)
         .consume_fuel(metering)
+        .async_stack_size(FIBER_STACK_BYTES)
         .max_wasm_stack(WASM_STACK_BYTES)
         // Frames of the engine say nothing about the script, and gathering them slows every trap.
         .wasm_backtrace_max_frames(None)

@@ -10,14 +10,14 @@ use std::time::Duration;
 use lode_sandbox::Json;
 use serde_json::{Value, json as object};
 
-pub struct Workload {
-    pub name: String,
-    pub source: String,
-    pub request: String,
-    pub answer: Option<Json>,
+pub(crate) struct Workload {
+    pub(crate) name: String,
+    pub(crate) source: String,
+    pub(crate) request: String,
+    pub(crate) answer: Option<Json>,
 }
 
-pub fn json(text: &str) -> Json {
+pub(crate) fn json(text: &str) -> Json {
     serde_json::value::RawValue::from_string(text.to_owned()).expect("JSON")
 }
 
@@ -26,7 +26,7 @@ fn folder() -> PathBuf {
 }
 
 /// The workloads of the manifest whose files are there (lodash comes from npm).
-pub fn workloads() -> Vec<Workload> {
+pub(crate) fn workloads() -> Vec<Workload> {
     let read = |name: &str| fs::read_to_string(folder().join(name));
     let manifest: Value =
         serde_json::from_str(&read("workloads.json").expect("the manifest")).expect("JSON");
@@ -63,7 +63,7 @@ pub fn workloads() -> Vec<Workload> {
 }
 
 /// Drives a future that needs no reactor: all it ever waits for is its next turn.
-pub fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
     loop {
@@ -73,11 +73,11 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-pub fn round(number: f64) -> f64 {
+pub(crate) fn round(number: f64) -> f64 {
     (number * 1000.0).round() / 1000.0
 }
 
-pub fn row(mode: &str, workload: &str, samples: &mut [Duration]) -> Value {
+pub(crate) fn row(mode: &str, workload: &str, samples: &mut [Duration]) -> Value {
     samples.sort();
     let at = |share: f64| {
         let index = ((samples.len() as f64 * share) as usize).min(samples.len() - 1);
@@ -90,7 +90,7 @@ pub fn row(mode: &str, workload: &str, samples: &mut [Duration]) -> Value {
     })
 }
 
-pub fn write(rows: &[Value], ratios: &serde_json::Map<String, Value>) {
+pub(crate) fn write(rows: &[Value], ratios: &serde_json::Map<String, Value>) {
     let report = object!({ "results": rows, "ratios": ratios });
     eprintln!("\n{:16} {:8} {:>10} {:>10}", "workload", "mode", "p50 µs", "p99 µs");
     for row in rows {

@@ -84,7 +84,8 @@ impl Pagemap {
             };
             // SAFETY: the kernel writes at most `vec_len` regions to `vec` and the walk's end to
             // `arguments`, both alive and exclusively ours; it only reads page tables otherwise.
-            let count = unsafe { libc::ioctl(self.0.as_raw_fd(), PAGEMAP_SCAN, &raw mut arguments) };
+            let count =
+                unsafe { libc::ioctl(self.0.as_raw_fd(), PAGEMAP_SCAN, &raw mut arguments) };
             let Ok(count) = usize::try_from(count) else {
                 return Err(io::Error::last_os_error());
             };

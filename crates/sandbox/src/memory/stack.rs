@@ -4,13 +4,16 @@ use std::ops::Range;
 use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 use wasmtime::{StackCreator, StackMemory};
 
 use super::PAGE;
 
-/// Idle stacks kept. Each holds the pages its deepest run touched, usually under 100 KiB.
+/// Idle stacks kept. Each holds at most about [`KEEP_BYTES`] of memory.
 const MAX_IDLE_STACKS: usize = 64;
+
+/// What of an idle stack stays resident: ordinary runs stay well within it.
+const KEEP_BYTES: usize = 256 << 10;
 
 #[derive(Default)]
 pub(crate) struct StackPool {
@@ -50,6 +53,27 @@ impl Mapping {
     }
 }
 
+impl Mapping {
+    /// Gives back what a deep recursion touched. The stack grows page by page (the engine's frames are
+    /// smaller), so the pages next to the kept ones tell whether there was one.
+    fn release_depths(&self) {
+        const PROBE: usize = 4;
+        let Some(depth) = self.len.checked_sub(KEEP_BYTES + PROBE * PAGE) else { return };
+        let mut resident = [0_u8; PROBE];
+        // SAFETY: whole pages of this mapping, on which no fiber runs any more; `mincore` writes one
+        // byte per page.
+        unsafe {
+            let probe = self.base.add(PAGE + depth).cast();
+            let asked = libc::mincore(probe, PROBE * PAGE, resident.as_mut_ptr());
+            if asked != 0 || resident.iter().any(|page| page & 1 == 1) {
+                let deep = self.base.add(PAGE).cast();
+                // Failing only keeps memory.
+                let _ = rustix::mm::madvise(deep, depth + PROBE * PAGE, Advice::LinuxDontNeed);
+            }
+        }
+    }
+}
+
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: the mapping made in `new`; no fiber runs on it any more.
@@ -71,6 +95,7 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         let Some(mapping) = self.mapping.take() else { return };
+        mapping.release_depths();
         let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < MAX_IDLE_STACKS {
             idle.push(mapping);
@@ -108,7 +133,8 @@ unsafe impl StackCreator for Creator {
         drop(idle);
         let mapping = match reused {
             Some(mapping) => mapping,
-            None => Mapping::new(len).map_err(|error| wasmtime::Error::new(std::io::Error::from(error)))?,
+            None => Mapping::new(len)
+                .map_err(|error| wasmtime::Error::new(std::io::Error::from(error)))?,
         };
         Ok(Box::new(Stack { mapping: Some(mapping), pool: self.0.clone() }))
     }

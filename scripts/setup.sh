@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Installs what the build and the tests need and this machine lacks. Debian and Ubuntu only; elsewhere it
+# says what to install.
+set -euo pipefail
+
+missing=()
+command -v clang >/dev/null || missing+=(clang)
+command -v node >/dev/null || missing+=(nodejs)
+command -v cc >/dev/null || missing+=(gcc)
+
+if ((${#missing[@]})); then
+  if command -v apt-get >/dev/null; then
+    sudo=()
+    ((EUID == 0)) || sudo=(sudo)
+    "${sudo[@]}" apt-get update -qq
+    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"
+  else
+    echo "error: missing: ${missing[*]}. Install them with this system's packages" \
+      "(clang 14 or later that can target wasm32; Node.js 20 or later for the tests)." >&2
+    exit 1
+  fi
+fi
+
+if ! command -v cargo >/dev/null; then
+  echo "error: cargo is missing: install Rust with rustup (the version is in rust-toolchain.toml)." >&2
+  exit 1
+fi
+cargo nextest --version >/dev/null 2>&1 || cargo install --locked cargo-nextest
+cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
