@@ -2,7 +2,8 @@
 
 /// One line: which tests, and why they differ.
 struct Rule {
-    /// A path below `test/`; everything that begins with it when it ends with `*`.
+    /// A path below `test/`; everything that begins with it when it ends with `*`. After a `~`, a text
+    /// in the sandbox's verdict.
     path: String,
     reason: String,
 }
@@ -22,11 +23,16 @@ impl Expected {
         Ok(Self(rules))
     }
 
-    /// Why `path` may differ.
-    pub(crate) fn reason(&self, path: &str) -> Option<&str> {
-        let rule = self.0.iter().find(|rule| match rule.path.strip_suffix('*') {
-            Some(prefix) => path.starts_with(prefix),
-            None => path == rule.path,
+    /// Why `path`, with this verdict of the sandbox, may differ.
+    pub(crate) fn reason(&self, path: &str, verdict: &str) -> Option<&str> {
+        let rule = self.0.iter().find(|rule| {
+            if let Some(text) = rule.path.strip_prefix('~') {
+                return verdict.contains(text);
+            }
+            match rule.path.strip_suffix('*') {
+                Some(prefix) => path.starts_with(prefix),
+                None => path == rule.path,
+            }
         })?;
         Some(&rule.reason)
     }
@@ -38,10 +44,12 @@ mod tests {
 
     #[test]
     fn whole_paths_and_prefixes() {
-        let rules = Expected::parse("# why\na/b.js: one\na/c*: two\n").expect("it is well-formed");
-        assert_eq!(rules.reason("a/b.js"), Some("one"));
-        assert_eq!(rules.reason("a/cat.js"), Some("two"));
-        assert_eq!(rules.reason("a/b.jsx"), None);
+        let rules =
+            Expected::parse("# why\na/b.js: one\na/c*: two\n~no X: three\n").expect("it is well-formed");
+        assert_eq!(rules.reason("a/b.js", ""), Some("one"));
+        assert_eq!(rules.reason("a/cat.js", ""), Some("two"));
+        assert_eq!(rules.reason("a/b.jsx", "no Y"), None);
+        assert_eq!(rules.reason("d", "there is no X here"), Some("three"));
         assert!(Expected::parse("a/b.js").is_err());
     }
 }

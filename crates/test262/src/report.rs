@@ -60,7 +60,7 @@ impl Report {
         let mut explained = BTreeMap::<&str, u64>::new();
         let mut unexplained = 0;
         for difference in &self.differences {
-            if let Some(reason) = expected.reason(&difference.path) {
+            if let Some(reason) = expected.reason(&difference.path, &format!("{:?}", difference.sandbox)) {
                 *explained.entry(reason).or_default() += 1;
                 continue;
             }
@@ -93,7 +93,7 @@ impl Report {
                     "mode": difference.mode,
                     "sandbox": format!("{:?}", difference.sandbox),
                     "native": format!("{:?}", difference.native),
-                    "reason": expected.reason(&difference.path),
+                    "reason": expected.reason(&difference.path, &format!("{:?}", difference.sandbox)),
                 })
             })
             .collect();

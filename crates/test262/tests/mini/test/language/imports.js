@@ -1,4 +1,0 @@
-/*---
-flags: [async]
----*/
-import('./one_FIXTURE.js').then(({ one }) => assert(one === 1)).then($DONE, $DONE);
