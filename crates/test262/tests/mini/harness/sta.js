@@ -1,0 +1,1 @@
+class Test262Error extends Error {}

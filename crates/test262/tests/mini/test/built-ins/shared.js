@@ -1,0 +1,4 @@
+/*---
+flags: [onlyStrict]
+---*/
+assert(typeof SharedArrayBuffer === 'function', 'only the native engine has it');

@@ -1,0 +1,4 @@
+/*---
+flags: [onlyStrict]
+---*/
+assert(1 === 2, 'fails on both sides');

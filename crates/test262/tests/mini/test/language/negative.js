@@ -1,0 +1,8 @@
+/*---
+flags: [noStrict]
+negative:
+  phase: parse
+  type: SyntaxError
+---*/
+throw "not reached";
+var = 1;

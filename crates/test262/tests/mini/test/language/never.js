@@ -1,0 +1,4 @@
+/*---
+flags: [async, raw]
+---*/
+new Promise(() => {});

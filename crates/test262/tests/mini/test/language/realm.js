@@ -1,0 +1,4 @@
+/*---
+description: neither side has a second realm
+---*/
+$262.createRealm();
