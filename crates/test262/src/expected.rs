@@ -16,8 +16,9 @@ impl Expected {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut rules = Vec::new();
         for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            let (path, reason) =
-                line.split_once(": ").ok_or_else(|| format!("expected.txt: no reason in {line:?}"))?;
+            let (path, reason) = line
+                .split_once(": ")
+                .ok_or_else(|| format!("expected.txt: no reason in {line:?}"))?;
             rules.push(Rule { path: path.to_owned(), reason: reason.to_owned() });
         }
         Ok(Self(rules))
@@ -44,8 +45,8 @@ mod tests {
 
     #[test]
     fn whole_paths_and_prefixes() {
-        let rules =
-            Expected::parse("# why\na/b.js: one\na/c*: two\n~no X: three\n").expect("it is well-formed");
+        let rules = Expected::parse("# why\na/b.js: one\na/c*: two\n~no X: three\n")
+            .expect("it is well-formed");
         assert_eq!(rules.reason("a/b.js", ""), Some("one"));
         assert_eq!(rules.reason("a/cat.js", ""), Some("two"));
         assert_eq!(rules.reason("a/b.jsx", "no Y"), None);

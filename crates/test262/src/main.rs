@@ -102,7 +102,9 @@ fn compare(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
     thread::scope(|scope| -> Result<(), std::io::Error> {
         for _ in 0..arguments.jobs.max(1) {
             // The native engine counts its frames from where it was made.
-            thread::Builder::new().stack_size(4 * native::STACK_BYTES + (4 << 20)).spawn_scoped(scope, work)?;
+            thread::Builder::new()
+                .stack_size(4 * native::STACK_BYTES + (4 << 20))
+                .spawn_scoped(scope, work)?;
         }
         Ok(())
     })?;

@@ -65,7 +65,10 @@ fn evaluate<'js>(
     })?;
     let ended = if variant.mode == "module" {
         runner.get::<_, Function>("prepare")?.call::<_, ()>((said.clone(),))?;
-        ctx.eval::<Value, _>(format!("(0, eval)({})", serde_json::json!(global_names(&variant.harness))))?;
+        ctx.eval::<Value, _>(format!(
+            "(0, eval)({})",
+            serde_json::json!(global_names(&variant.harness))
+        ))?;
         module(ctx, variant)
     } else {
         let run: Function = runner.get("run")?;

@@ -60,7 +60,9 @@ impl Report {
         let mut explained = BTreeMap::<&str, u64>::new();
         let mut unexplained = 0;
         for difference in &self.differences {
-            if let Some(reason) = expected.reason(&difference.path, &format!("{:?}", difference.sandbox)) {
+            if let Some(reason) =
+                expected.reason(&difference.path, &format!("{:?}", difference.sandbox))
+            {
                 *explained.entry(reason).or_default() += 1;
                 continue;
             }

@@ -8,8 +8,8 @@ use std::thread;
 use std::time::Duration;
 
 use lode_sandbox::{
-    BuildError, Engine, Host, HostCall, HostError, HostReply, Invocation, Limits, Outcome, Snapshot,
-    Source, SourceKind, run,
+    BuildError, Engine, Host, HostCall, HostError, HostReply, Invocation, Limits, Outcome,
+    Snapshot, Source, SourceKind, run,
 };
 use serde_json::json;
 
@@ -65,10 +65,12 @@ impl Sandboxes {
         let request = json!({ "source": variant.text, "waits": variant.waits }).to_string();
         let invocation = Invocation { handler: 0, request: &request };
         match block_on(run(snapshot, &invocation, &self.limits, [1; 32], &NoHost)).outcome {
-            Outcome::Completed { body: Some(body), .. } => match serde_json::from_str::<String>(body.get()) {
-                Ok(answer) => Ending::answered(&answer),
-                Err(error) => Ending::Platform(format!("{error}: {body}")),
-            },
+            Outcome::Completed { body: Some(body), .. } => {
+                match serde_json::from_str::<String>(body.get()) {
+                    Ok(answer) => Ending::answered(&answer),
+                    Err(error) => Ending::Platform(format!("{error}: {body}")),
+                }
+            }
             Outcome::Error(error) => Ending::Threw(error.to_string()),
             Outcome::Limit { limit } => Ending::Limit(limit.to_string()),
             Outcome::NeverCompleted => Ending::Never,

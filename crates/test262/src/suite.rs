@@ -73,7 +73,9 @@ impl Suite {
         if about.features.iter().any(|feature| feature == "IsHTMLDDA") {
             return Err("$262.IsHTMLDDA".into());
         }
-        if about.includes.iter().any(|name| name == "atomicsHelper.js") || about.flag("CanBlockIsFalse") {
+        if about.includes.iter().any(|name| name == "atomicsHelper.js")
+            || about.flag("CanBlockIsFalse")
+        {
             return Err("$262.agent".into());
         }
         let harness = if about.flag("raw") { String::new() } else { self.harness(&about)? };
@@ -122,7 +124,10 @@ impl Suite {
 
     /// Files that `text`, at `path`, names in quotes: whatever it imports is among them, itself too.
     fn imports(&self, path: &str, text: &str, found: &mut BTreeMap<String, String>) {
-        for part in text.split(['\'', '"', '`']).filter(|part| part.starts_with("./") || part.starts_with("../")) {
+        for part in text
+            .split(['\'', '"', '`'])
+            .filter(|part| part.starts_with("./") || part.starts_with("../"))
+        {
             let Some(target) = resolve(path, part) else { continue };
             if found.contains_key(&target) {
                 continue;
