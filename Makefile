@@ -46,7 +46,7 @@ fuzz: setup
 # TEST262=DIR: a checkout of test262, whose sources are not part of this project.
 test262: setup
 	@test -n "$(TEST262)" || { echo "make test262 TEST262=DIR: the path of a test262 checkout"; exit 2; }
-	$(CARGO) run --release --locked -p lode-test262 -- --suite "$(TEST262)"
+	$(CARGO) run --release --locked -p lode-test262 -- --suite "$(TEST262)" --jobs 2
 
 # Known vulnerabilities of dependencies: needs the network, so it is a daily job and no part of `test`.
 .PHONY: audit

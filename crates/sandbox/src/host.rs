@@ -154,9 +154,10 @@ pub(crate) async fn drive<H: Host>(
             sleep.await;
             None
         } else {
-            match future::select(pin!(sleep), answers.next()).await {
-                Either::Left(_) => None,
-                Either::Right((answer, _)) => answer,
+            // Answers first: a sleep that is over at once must not keep them out.
+            match future::select(answers.next(), pin!(sleep)).await {
+                Either::Left((answer, _)) => answer,
+                Either::Right(_) => None,
             }
         };
         if started.elapsed() >= limits.wall {

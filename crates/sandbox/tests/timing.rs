@@ -2,8 +2,11 @@
 
 mod support;
 
-use lode_sandbox::{Event, Invocation, Sandbox, Step};
-use support::{NOW, SEED, app, block_on, kinvey, patient};
+use std::cell::Cell;
+use std::time::Duration;
+
+use lode_sandbox::{Event, Host, HostCall, HostReply, Invocation, Sandbox, Step, run};
+use support::{NOW, SEED, app, block_on, kinvey, modern, patient};
 
 #[test]
 fn a_timer_fires_at_the_moment_its_step_says() {
@@ -21,4 +24,32 @@ fn a_timer_fires_at_the_moment_its_step_says() {
         }
     }
     assert!(early.is_empty(), "{} of 199 are early: {:?}", early.len(), &early[..3]);
+}
+
+/// A host whose sleeps are over at once, as a virtual clock's are.
+struct Sleepless(Cell<Duration>);
+
+impl Host for Sleepless {
+    async fn call(&self, call: HostCall) -> HostReply {
+        Ok(call.args)
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.0.set(self.0.get() + duration);
+    }
+
+    fn now(&self) -> Duration {
+        self.0.get()
+    }
+}
+
+#[test]
+fn answers_come_through_beside_sleeps_that_are_over_at_once() {
+    let snapshot = app(&modern(
+        "await new Promise((done) => setTimeout(done, 5)); return context.hostCall('echo', [1]);",
+    ));
+    let invocation = Invocation { handler: 0, request: "{}" };
+    let host = Sleepless(Cell::new(NOW));
+    let report = block_on(run(&snapshot, &invocation, &patient(), SEED, &host));
+    assert!(report.outcome.is_success(), "{report:?}");
 }
