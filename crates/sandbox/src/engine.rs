@@ -20,6 +20,8 @@ pub struct EngineOptions {
     pub metering: bool,
     /// How memories are reset; `None` picks the fastest that this machine has.
     pub reset: Option<ResetMethod>,
+    /// `/proc/self/pagemap`, opened by a process that may no longer do so.
+    pub pagemap: Option<Arc<std::fs::File>>,
 }
 
 /// Why an engine cannot be had on this machine.

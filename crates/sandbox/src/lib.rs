@@ -64,3 +64,6 @@ pub use source::{Source, SourceKind};
 
 /// The version line of Wasmtime this crate is built on: the LTS line (docs/decisions/0001).
 pub const WASMTIME_VERSION: &str = "48 (LTS)";
+
+/// The engine's identity, part of every snapshot's: see [`lode_guest::DIGEST`].
+pub const ENGINE_DIGEST: [u8; 32] = lode_guest::DIGEST;

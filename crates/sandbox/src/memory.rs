@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
+use serde::{Deserialize, Serialize};
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 
 pub(crate) use image::{Extent, Image, Origin, PAGE, View};
@@ -33,7 +34,7 @@ use crate::tuning::{GUARD_BYTES, RESERVATION_BYTES};
 use scan::Pagemap;
 
 /// How a slot is brought back to its image after a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ResetMethod {
     /// Copies the image's bytes back into the pages that were written, found with the kernel's
     /// `PAGEMAP_SCAN` (Linux 6.7 and later).

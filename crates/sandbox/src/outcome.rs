@@ -77,7 +77,7 @@ pub struct ScriptError {
     #[serde(default)]
     pub message: String,
     /// One line per frame: `    at function (file:line:column)`. At most 8,192 characters.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default)]
     pub stack: String,
 }
 
@@ -132,7 +132,7 @@ impl fmt::Display for Limit {
 }
 
 /// How much one run may use. Exceeding a limit ends the run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Processor time. Enforced at ticks of 1 ms, so a run may exceed it by about two.
     pub cpu: Duration,
@@ -177,6 +177,6 @@ pub struct Usage {
     pub log: usize,
     /// The exact cost in Wasmtime's fuel (about one unit per WebAssembly instruction), the same on
     /// every machine. Only metered engines count it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub cost: Option<u64>,
 }

@@ -5,10 +5,12 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 #[cfg(feature = "typescript")]
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::outcome::ScriptError;
 
 /// One file of a deployment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     /// Its path within the deployment, `/`-separated: what imports and error stacks name.
     pub name: String,
@@ -22,7 +24,7 @@ pub struct Source {
 }
 
 /// The language and form of a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SourceKind {
     /// A script if it parses as one, else a module: what `.js` means.
     JavaScript,

@@ -2,3 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod broker;
+pub mod master;
+mod metrics;
+
+pub use metrics::name as outcome_name;

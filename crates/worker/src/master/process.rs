@@ -1,0 +1,154 @@
+//! Starting children and learning of their end.
+
+use std::io::{BufRead, BufReader};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::{fmt, io, thread};
+
+use lode_child::lockdown::Role;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::{Pid, PidfdFlags, Signal};
+use tokio::sync::oneshot;
+
+/// A child that has been started: two processes, of which the inner one, a process namespace of its
+/// own, holds the sandboxes; the outer one waits for it and ends with it.
+pub(super) struct Process {
+    outer: Mutex<Child>,
+    outer_id: i32,
+    /// Becomes readable when the process ends.
+    pub(super) pidfd: OwnedFd,
+    /// The inner process, as this namespace numbers it.
+    inner: i32,
+    pub(super) socket: OwnedFd,
+    pub(super) stderr: Option<OwnedFd>,
+}
+
+/// Why a child ended, as the kernel tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Death {
+    Exited(i32),
+    Signalled(i32),
+}
+
+/// What a shell, and our outer process, adds to the number of the signal that ended a process.
+const SIGNALLED: i32 = 128;
+
+impl Death {
+    /// Whether a forbidden system call ended it.
+    pub(super) fn is_violation(self) -> bool {
+        self == Self::Signalled(Signal::SYS.as_raw())
+    }
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(code) => write!(f, "exit code {code}"),
+            Self::Signalled(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}
+
+impl Process {
+    fn spawn(program: &PathBuf, arguments: &[String]) -> io::Result<Self> {
+        let (ours, theirs) = rustix::net::socketpair(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+            None,
+        )?;
+        let mut outer = Command::new(program)
+            .args(arguments)
+            .env_clear()
+            .stdin(theirs)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let pid = Pid::from_child(&outer);
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK)?;
+        let mut line = String::new();
+        // Written before any guest is loaded, so it is ours.
+        if let Some(stdout) = outer.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line)?;
+        }
+        let stderr = outer.stderr.take().map(OwnedFd::from);
+        let inner = line.trim().parse().unwrap_or(0);
+        let outer_id = pid.as_raw_nonzero().get();
+        Ok(Self { outer: Mutex::new(outer), outer_id, pidfd, inner, socket: ours, stderr })
+    }
+
+    fn outer(&self) -> MutexGuard<'_, Child> {
+        self.outer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The outer and the inner process.
+    pub(super) fn ids(&self) -> [i32; 2] {
+        [self.outer_id, self.inner]
+    }
+
+    /// Ends it at once.
+    pub(super) fn kill(&self) {
+        // It may have ended already.
+        let _ = rustix::process::pidfd_send_signal(self.pidfd.as_fd(), Signal::KILL);
+    }
+
+    /// Why it ended; call when `pidfd` is readable.
+    pub(super) fn reap(&self) -> io::Result<Option<Death>> {
+        Ok(self.outer().try_wait()?.map(|status| match (status.signal(), status.code()) {
+            (Some(signal), _) => Death::Signalled(signal),
+            (None, Some(code)) if code > SIGNALLED => Death::Signalled(code - SIGNALLED),
+            (None, code) => Death::Exited(code.unwrap_or(0)),
+        }))
+    }
+
+    /// Bytes of memory the inner process has resident, its share of shared pages included.
+    pub(super) fn resident(&self) -> Option<usize> {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.inner)).ok()?;
+        let pages: usize = statm.split(' ').nth(1)?.parse().ok()?;
+        Some(pages * rustix::param::page_size())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        // Killed, it ends within moments; not waited for, it would stay a zombie.
+        let _ = self.outer().wait();
+    }
+}
+
+type Request = (Role, oneshot::Sender<io::Result<Process>>);
+
+/// Starts children, on a thread of its own that lives as long as the master: the parent-death signal
+/// of a child is sent when the *thread* that started it ends (prctl(2)).
+pub(super) struct Spawner(mpsc::Sender<Request>);
+
+impl Spawner {
+    /// `program` is run as `program child --role …` with `arguments` after.
+    pub(super) fn start(program: PathBuf, arguments: Vec<String>) -> io::Result<Self> {
+        let (sender, receiver) = mpsc::channel::<Request>();
+        thread::Builder::new().name("lode-spawn".into()).spawn(move || {
+            while let Ok((role, reply)) = receiver.recv() {
+                let role = match role {
+                    Role::Runner => "runner",
+                    Role::Builder => "builder",
+                };
+                let mut all = vec!["child".to_owned(), "--role".into(), role.into()];
+                all.extend_from_slice(&arguments);
+                // Unwanted meanwhile: dropped, which ends it.
+                let _ = reply.send(Process::spawn(&program, &all));
+            }
+        })?;
+        Ok(Self(sender))
+    }
+
+    pub(super) async fn spawn(&self, role: Role) -> io::Result<Process> {
+        let gone = || io::Error::other("the spawning thread has ended");
+        let (sender, receiver) = oneshot::channel();
+        self.0.send((role, sender)).map_err(|_| gone())?;
+        receiver.await.map_err(|_| gone())?
+    }
+}

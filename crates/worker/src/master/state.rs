@@ -1,0 +1,563 @@
+//! What the master knows: apps, tasks and children, and what follows when one of them moves.
+//!
+//! Everything here is synchronous and under one lock, held for microseconds; sockets are written
+//! without waiting. What a child sends has been decoded, and is believed only as far as it concerns a
+//! run that this child was given.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lode_child::frame::Outbox;
+use lode_child::protocol::{
+    HostCall, HostReply, Limit, Limits, LogLine, Outcome, RunId, SnapshotId, Start, ToChild, Usage,
+};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{Notify, oneshot};
+
+use super::process::Process;
+use super::scheduler::Scheduler;
+use super::snapshots::Snapshots;
+use super::{App, AppName, Overload, Report, Task};
+use crate::metrics::Metrics;
+
+/// Runs a child may be given that have not yet been with it for [`YOUNG`]: enough that it always has the
+/// next one at hand while an answer travels, few enough that fairness between apps stays with the
+/// scheduler.
+const DEPTH: usize = 16;
+
+/// After this a run is no short one: it waits for something or hogs, and its child takes another.
+const YOUNG: Duration = Duration::from_millis(4);
+
+/// Runs under way in one child at most. Each may hold its memory limit.
+const MAX_RUNS: usize = 128;
+
+/// Snapshots a child holds at most; each is a descriptor and a few mappings. The least recently used
+/// makes room.
+const MAX_SNAPSHOTS: usize = 512;
+
+/// A child that holds an app's snapshot is preferred until it has this many more young runs than the
+/// least busy one: loading a snapshot costs about as much as that many small runs.
+const PREFERENCE: usize = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ChildId(pub(super) u64);
+
+pub(super) struct ChildState {
+    pub(super) socket: Arc<AsyncFd<OwnedFd>>,
+    pub(super) process: Arc<Process>,
+    pub(super) outbox: Outbox,
+    /// Tells its driver that the socket took less than there is.
+    pub(super) blocked: Arc<Notify>,
+    /// The trust group whose runs it has seen; none but theirs from then on.
+    pub(super) group: Option<Arc<str>>,
+    /// The runs it was given and has not answered, with the latest moment for that.
+    pub(super) runs: HashMap<RunId, Instant>,
+    young: VecDeque<(RunId, Instant)>,
+    /// The snapshots it holds, and when each was last used. They keep the memory files open.
+    snapshots: HashMap<SnapshotId, (Instant, Arc<OwnedFd>)>,
+    /// It gets no more runs, and ends when those it has are over.
+    pub(super) retiring: bool,
+    pub(super) born: Instant,
+    pub(super) idle_since: Instant,
+    pub(super) served: u64,
+}
+
+impl ChildState {
+    pub(super) fn new(socket: Arc<AsyncFd<OwnedFd>>, process: Arc<Process>, now: Instant) -> Self {
+        Self {
+            socket,
+            process,
+            outbox: Outbox::default(),
+            blocked: Arc::default(),
+            group: None,
+            runs: HashMap::new(),
+            young: VecDeque::new(),
+            snapshots: HashMap::new(),
+            retiring: false,
+            born: now,
+            idle_since: now,
+            served: 0,
+        }
+    }
+
+    /// Young runs, those grown old left out.
+    fn load(&mut self, now: Instant) -> usize {
+        while let Some((run, since)) = self.young.front() {
+            if self.runs.contains_key(run) && now.saturating_duration_since(*since) < YOUNG {
+                break;
+            }
+            self.young.pop_front();
+        }
+        self.young.len().min(self.runs.len())
+    }
+
+    fn has_room(&mut self, now: Instant) -> bool {
+        !self.retiring && self.runs.len() < MAX_RUNS && self.load(now) < DEPTH
+    }
+
+    fn admits(&self, group: &Option<Arc<str>>) -> bool {
+        self.group.is_none() || self.group == *group
+    }
+
+    /// Sends a message, as far as the socket takes it now. What cannot be sent is the driver's to
+    /// notice: the child is dead or dying.
+    pub(super) fn send(&mut self, message: &ToChild<'_>, file: Option<Arc<OwnedFd>>) -> bool {
+        let fits = self.outbox.push(message, file).is_ok();
+        self.flush();
+        fits
+    }
+
+    pub(super) fn flush(&mut self) {
+        if !matches!(self.outbox.flush(self.socket.as_fd()), Ok(true)) {
+            self.blocked.notify_one();
+        }
+    }
+}
+
+/// Where a task is being run.
+struct Place {
+    child: ChildId,
+    since: Instant,
+    calls: u32,
+}
+
+/// A task from its admission to its answer.
+pub(super) struct Flight {
+    app: AppName,
+    snapshot: SnapshotId,
+    handler: u32,
+    request: Arc<str>,
+    limits: Limits,
+    submitted: Instant,
+    deadline: Instant,
+    /// `None` once nobody waits any more.
+    reply: Option<oneshot::Sender<Report>>,
+    place: Option<Place>,
+    /// A child refused to begin it.
+    refused: bool,
+}
+
+pub(super) struct State {
+    pub(super) apps: HashMap<AppName, Arc<App>>,
+    pub(super) scheduler: Scheduler,
+    pub(super) children: BTreeMap<ChildId, ChildState>,
+    pub(super) snapshots: Snapshots,
+    pub(super) flights: HashMap<RunId, Flight>,
+    /// How long a child may be silent past a run's deadline.
+    pub(super) patience: Duration,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) draining: bool,
+    next_run: u64,
+    next_child: u64,
+}
+
+impl State {
+    pub(super) fn new(snapshots: Snapshots, patience: Duration, metrics: Arc<Metrics>) -> Self {
+        Self {
+            apps: HashMap::new(),
+            scheduler: Scheduler::default(),
+            children: BTreeMap::new(),
+            snapshots,
+            flights: HashMap::new(),
+            patience,
+            metrics,
+            draining: false,
+            next_run: 0,
+            next_child: 0,
+        }
+    }
+
+    pub(super) fn add_child(&mut self, child: ChildState, now: Instant) -> ChildId {
+        let id = ChildId(self.next_child);
+        self.next_child += 1;
+        self.children.insert(id, child);
+        self.pump(now);
+        id
+    }
+
+    /// Takes a task in, and starts it if there is room.
+    pub(super) fn submit(
+        &mut self,
+        task: Task,
+        now: Instant,
+    ) -> Result<(RunId, oneshot::Receiver<Report>), Report> {
+        let Some(app) = self.apps.get(&task.app).cloned() else {
+            return Err(Report::of(Outcome::Platform { detail: "no such app".into() }));
+        };
+        let run = RunId(self.next_run);
+        self.next_run += 1;
+        if self.draining {
+            return Err(Report::rejected(Overload::Draining, Duration::from_secs(1)));
+        }
+        if let Err((overload, wait)) = self.scheduler.push(&task.app, run, now) {
+            return Err(Report::rejected(overload, wait));
+        }
+        let (reply, answer) = oneshot::channel();
+        let flight = Flight {
+            app: task.app,
+            snapshot: app.snapshot,
+            handler: task.handler,
+            request: task.request,
+            limits: task.limits.unwrap_or_else(|| app.limits.clone()),
+            submitted: now,
+            deadline: task.deadline,
+            reply: Some(reply),
+            place: None,
+            refused: false,
+        };
+        self.flights.insert(run, flight);
+        self.pump(now);
+        Ok((run, answer))
+    }
+
+    /// Starts what waits, as long as there is room.
+    pub(super) fn pump(&mut self, now: Instant) {
+        while self.scheduler.waiting() > 0 {
+            let Self { scheduler, children, apps, .. } = self;
+            if !children.values_mut().any(|child| child.has_room(now)) {
+                return;
+            }
+            let place = |app: &AppName| pick(children, apps.get(app)?, now);
+            let Some((app, run, child)) = scheduler.next(now, place) else { return };
+            if !self.start(run, child, now) {
+                self.scheduler.ended(&app, Duration::ZERO, false, now);
+            }
+        }
+    }
+
+    /// Gives a task to a child. Returns whether the child now has it.
+    fn start(&mut self, run: RunId, id: ChildId, now: Instant) -> bool {
+        let Some(flight) = self.flights.get_mut(&run) else { return false };
+        let left = flight.deadline.saturating_duration_since(now);
+        if left.is_zero() {
+            self.answer(run, Outcome::Expired, Vec::new(), Usage::default(), now);
+            return false;
+        }
+        let Some(child) = self.children.get_mut(&id) else { return false };
+        if !child.snapshots.contains_key(&flight.snapshot) {
+            let file = match self.snapshots.open(flight.snapshot) {
+                Ok(file) => file,
+                Err(error) => {
+                    let detail = format!("the snapshot cannot be read: {error}");
+                    let outcome = Outcome::Platform { detail };
+                    self.answer(run, outcome, Vec::new(), Usage::default(), now);
+                    return false;
+                }
+            };
+            make_room(child);
+            child.snapshots.insert(flight.snapshot, (now, file.clone()));
+            child.outbox.push(&ToChild::Load(flight.snapshot), Some(file)).unwrap_or_default();
+        } else if let Some((used, _)) = child.snapshots.get_mut(&flight.snapshot) {
+            *used = now;
+        }
+        if child.group.is_none() {
+            child.group = self.apps.get(&flight.app).and_then(|app| app.trust_group.clone());
+        }
+        flight.limits.wall = flight.limits.wall.min(left);
+        let start = Start {
+            run,
+            snapshot: flight.snapshot,
+            handler: flight.handler,
+            request: &flight.request,
+            limits: flight.limits.clone(),
+            seed: super::seed(),
+        };
+        if !child.send(&ToChild::Start(start), None) {
+            let detail = "the request is larger than a frame".into();
+            self.answer(run, Outcome::Platform { detail }, Vec::new(), Usage::default(), now);
+            return false;
+        }
+        self.metrics.waited(now.saturating_duration_since(flight.submitted));
+        child.runs.insert(run, now + flight.limits.wall + self.patience);
+        child.young.push_back((run, now));
+        flight.place = Some(Place { child: id, since: now, calls: 0 });
+        true
+    }
+
+    /// A child has something for the outside: the app that asks and until when an answer counts.
+    pub(super) fn called(
+        &mut self,
+        id: ChildId,
+        run: RunId,
+        call: &HostCall,
+    ) -> Result<Option<(Arc<App>, Instant)>, &'static str> {
+        let flight = self.given(id, run)?;
+        let Some(place) = &mut flight.place else { return Ok(None) };
+        place.calls += 1;
+        if place.calls > flight.limits.calls {
+            return Err("a run made more host calls than it may");
+        }
+        if call.name.len() > flight.limits.output || call.args.get().len() > flight.limits.output {
+            return Err("a host call is larger than its run may make");
+        }
+        let deadline = place.since + flight.limits.wall;
+        let app = flight.app.clone();
+        // An app removed meanwhile: its run goes on, and reaches nothing.
+        Ok(self.apps.get(&app).map(|app| (app.clone(), deadline)))
+    }
+
+    /// Brings the answer of a host call to the run, if it goes on.
+    pub(super) fn replied(&mut self, id: ChildId, run: RunId, call: u32, reply: &HostReply) {
+        let Some(child) = self.children.get_mut(&id) else { return };
+        if child.runs.contains_key(&run) {
+            let reply = reply.as_ref().map(|json| json.get()).map_err(Clone::clone);
+            child.send(&ToChild::Reply { run, call, reply }, None);
+        }
+    }
+
+    /// A child says that a run has ended.
+    pub(super) fn ended(
+        &mut self,
+        id: ChildId,
+        run: RunId,
+        ending: lode_child::protocol::Ending<'_>,
+        logs: Vec<LogLine>,
+        usage: Usage,
+        now: Instant,
+    ) -> Result<(), &'static str> {
+        let flight = self.given(id, run)?;
+        let outcome = ending.parse(&flight.limits).map_err(|lie| lie.0)?;
+        let log_bytes: usize = logs.iter().map(|line| line.text.len()).sum();
+        // From invalid UTF-8, each byte may have become a three-byte replacement character.
+        if log_bytes > 3 * flight.limits.log {
+            return Err("a run logged more than it may");
+        }
+        let since = flight.place.as_ref().map_or(now, |place| place.since);
+        let held =
+            u64::try_from(now.saturating_duration_since(since).as_nanos()).unwrap_or(u64::MAX);
+        // It cannot have used more processor time than has passed, whatever the child says.
+        let usage = Usage { cpu_ns: usage.cpu_ns.min(held), ..usage };
+        self.release(id, run, now);
+        self.answer(run, outcome, logs, usage, now);
+        self.pump(now);
+        Ok(())
+    }
+
+    /// A child would not begin a run: another may; after two, something is wrong with the snapshot.
+    pub(super) fn not_started(
+        &mut self,
+        id: ChildId,
+        run: RunId,
+        now: Instant,
+    ) -> Result<(), &'static str> {
+        let flight = self.given(id, run)?;
+        if flight.place.take().is_some_and(|place| place.calls > 0) {
+            return Err("a run that made host calls had begun");
+        }
+        let again = !std::mem::replace(&mut flight.refused, true) && flight.reply.is_some();
+        let app = flight.app.clone();
+        self.release(id, run, now);
+        if let Some(child) = self.children.get_mut(&id) {
+            child.retiring = true;
+        }
+        if again {
+            self.scheduler.put_back(&app, run, now);
+        } else {
+            self.scheduler.ended(&app, Duration::ZERO, false, now);
+            let detail = "two children could not begin the run".into();
+            self.answer(run, Outcome::Platform { detail }, Vec::new(), Usage::default(), now);
+        }
+        self.pump(now);
+        Ok(())
+    }
+
+    /// A run was ended as asked.
+    pub(super) fn cancelled(
+        &mut self,
+        id: ChildId,
+        run: RunId,
+        now: Instant,
+    ) -> Result<(), &'static str> {
+        let flight = self.given(id, run)?;
+        if flight.reply.is_some() {
+            return Err("a run was cancelled that nobody cancelled");
+        }
+        self.release(id, run, now);
+        let outcome = Outcome::Limit { limit: Limit::Wall };
+        self.answer(run, outcome, Vec::new(), Usage::default(), now);
+        self.pump(now);
+        Ok(())
+    }
+
+    /// A child is gone, and with it its runs. Those past their time hit the wall limit; the others are
+    /// lost through no fault that can be told: they are answered, and never run again.
+    pub(super) fn died(&mut self, id: ChildId, why: &str, now: Instant) -> usize {
+        let Some(child) = self.children.remove(&id) else { return 0 };
+        let lost = child.runs.len();
+        for run in child.runs.into_keys() {
+            let Some(flight) = self.flights.get(&run) else { continue };
+            let over = flight.place.as_ref().is_some_and(|p| p.since + flight.limits.wall <= now);
+            let outcome = if over {
+                Outcome::Limit { limit: Limit::Wall }
+            } else {
+                Outcome::Platform { detail: format!("the run was lost with its child: {why}") }
+            };
+            self.answer(run, outcome, Vec::new(), Usage::default(), now);
+        }
+        self.pump(now);
+        lost
+    }
+
+    /// The task's time is up. Returns whether it is answered now; else it runs, and its child has a
+    /// moment to answer.
+    pub(super) fn expired(&mut self, run: RunId, now: Instant) -> bool {
+        match self.flights.get(&run) {
+            Some(flight) if flight.place.is_none() => {
+                let app = flight.app.clone();
+                self.scheduler.withdraw(&app, run);
+                if let Some(flight) = self.flights.remove(&run) {
+                    finish(
+                        &self.metrics,
+                        flight,
+                        Outcome::Expired,
+                        Vec::new(),
+                        Usage::default(),
+                        now,
+                    );
+                }
+                true
+            }
+            Some(_) => false,
+            None => true,
+        }
+    }
+
+    /// Nobody waits for the task any more.
+    pub(super) fn abandon(&mut self, run: RunId) {
+        let Some(flight) = self.flights.get_mut(&run) else { return };
+        flight.reply = None;
+        match &flight.place {
+            Some(place) => {
+                if let Some(child) = self.children.get_mut(&place.child) {
+                    child.send(&ToChild::Cancel(run), None);
+                }
+            }
+            None => {
+                let app = flight.app.clone();
+                self.scheduler.withdraw(&app, run);
+                self.flights.remove(&run);
+            }
+        }
+    }
+
+    /// Forgets an app: what it has waiting is answered, what runs goes on.
+    pub(super) fn remove_app(&mut self, app: &AppName, now: Instant) {
+        let Some(known) = self.apps.remove(app) else { return };
+        for run in self.scheduler.remove(app) {
+            if let Some(flight) = self.flights.remove(&run) {
+                let outcome = Outcome::Platform { detail: "the app was removed".into() };
+                finish(&self.metrics, flight, outcome, Vec::new(), Usage::default(), now);
+            }
+        }
+        self.drop_snapshot(known.snapshot);
+    }
+
+    pub(super) fn drop_snapshot(&mut self, snapshot: SnapshotId) {
+        self.snapshots.remove(snapshot);
+        for child in self.children.values_mut() {
+            if child.snapshots.remove(&snapshot).is_some() {
+                child.send(&ToChild::Unload(snapshot), None);
+            }
+        }
+    }
+
+    /// When something waits that no child's trust group admits: the child of another group with the
+    /// least to do.
+    pub(super) fn stranger(&mut self) -> Option<&mut ChildState> {
+        let Self { scheduler, children, apps, .. } = self;
+        let homeless = scheduler.round().any(|name| {
+            apps.get(name).is_some_and(|app| {
+                !children.values().any(|child| !child.retiring && child.admits(&app.trust_group))
+            })
+        });
+        if !homeless || children.values().any(|child| child.retiring) {
+            return None;
+        }
+        children.values_mut().min_by_key(|child| child.runs.len())
+    }
+
+    /// The flight of a run that this child was given; anything else that a child says is a lie.
+    fn given(&mut self, id: ChildId, run: RunId) -> Result<&mut Flight, &'static str> {
+        let flight = self.flights.get_mut(&run);
+        flight
+            .filter(|flight| flight.place.as_ref().is_some_and(|place| place.child == id))
+            .ok_or("it speaks of a run that it was not given, or has answered")
+    }
+
+    /// The child is done with the run.
+    fn release(&mut self, id: ChildId, run: RunId, now: Instant) {
+        if let Some(child) = self.children.get_mut(&id) {
+            child.runs.remove(&run);
+            child.young.retain(|(young, _)| *young != run);
+            child.served += 1;
+            if child.runs.is_empty() {
+                child.idle_since = now;
+            }
+        }
+    }
+
+    /// Gives a task that was started, or could not be, its one answer.
+    fn answer(
+        &mut self,
+        run: RunId,
+        outcome: Outcome,
+        logs: Vec<LogLine>,
+        usage: Usage,
+        now: Instant,
+    ) {
+        let Some(flight) = self.flights.remove(&run) else { return };
+        if flight.place.is_some() {
+            let fault = matches!(outcome, Outcome::Limit { .. } | Outcome::Platform { .. });
+            self.scheduler.ended(&flight.app, Duration::from_nanos(usage.cpu_ns), fault, now);
+        }
+        finish(&self.metrics, flight, outcome, logs, usage, now);
+    }
+}
+
+fn finish(
+    metrics: &Metrics,
+    flight: Flight,
+    outcome: Outcome,
+    logs: Vec<LogLine>,
+    usage: Usage,
+    now: Instant,
+) {
+    let started = flight.place.as_ref().map_or(now, |place| place.since);
+    let took = now.saturating_duration_since(started);
+    metrics.ended(&flight.app, &outcome, took, &usage);
+    if let Some(reply) = flight.reply {
+        let waited = started.saturating_duration_since(flight.submitted);
+        // Whoever asked may have gone in this very moment.
+        let _ = reply.send(Report { outcome, logs, usage, waited, took, overload: None });
+    }
+}
+
+/// The child for a run of the app: one that holds its snapshot, unless it is much busier than another.
+fn pick(children: &mut BTreeMap<ChildId, ChildState>, app: &App, now: Instant) -> Option<ChildId> {
+    let mut best: Option<(usize, ChildId)> = None;
+    for (id, child) in children.iter_mut() {
+        if !child.admits(&app.trust_group) || !child.has_room(now) {
+            continue;
+        }
+        let strange = if child.snapshots.contains_key(&app.snapshot) { 0 } else { PREFERENCE };
+        let cost = child.load(now) + strange;
+        if best.is_none_or(|(least, _)| cost < least) {
+            best = Some((cost, *id));
+        }
+    }
+    best.map(|(_, id)| id)
+}
+
+/// Room for one more snapshot in a child.
+fn make_room(child: &mut ChildState) {
+    if child.snapshots.len() < MAX_SNAPSHOTS {
+        return;
+    }
+    let oldest = child.snapshots.iter().min_by_key(|(_, (used, _))| *used).map(|(id, _)| *id);
+    if let Some(oldest) = oldest {
+        child.snapshots.remove(&oldest);
+        child.outbox.push(&ToChild::Unload(oldest), None).unwrap_or_default();
+    }
+}
