@@ -77,7 +77,7 @@ fn live(role: Role, locked: lockdown::Locked) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         // The master is gone, or has stopped listening: nobody is left to tell.
-        Err(Stop::Socket(_)) => ExitCode::SUCCESS,
+        Err(Stop::Socket) => ExitCode::SUCCESS,
         Err(Stop::Frame(error)) => fail(exit::BROKEN, &error.to_string()),
         Err(Stop::Broken(detail)) => fail(exit::BROKEN, &detail),
     }

@@ -25,8 +25,8 @@ const HIGH_WATER: usize = 8 << 20;
 /// Why a child stops serving.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// The socket failed.
-    Socket(io::Error),
+    /// The socket failed: the master is gone.
+    Socket,
     /// The master sent what it should not: a defect.
     Frame(FrameError),
     /// A sandbox failed in a way that no script can bring about: this process is not to be trusted with
@@ -35,8 +35,8 @@ pub(crate) enum Stop {
 }
 
 impl From<io::Error> for Stop {
-    fn from(error: io::Error) -> Self {
-        Self::Socket(error)
+    fn from(_: io::Error) -> Self {
+        Self::Socket
     }
 }
 

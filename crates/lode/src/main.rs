@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod bench;
+mod child;
 mod doctor;
 mod limits;
 mod report;
@@ -25,6 +27,11 @@ enum Command {
     Run(Box<run::Arguments>),
     /// Show what this machine offers the sandbox.
     Doctor(doctor::Arguments),
+    /// Measure.
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    #[command(hide = true)]
+    Child(child::Arguments),
 }
 
 /// Exit codes, beside clap's own 2 for usage.
@@ -57,6 +64,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Bench(bench) => bench::run(&bench),
+        Command::Child(arguments) => return child::run(&arguments),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -47,7 +47,8 @@ pub(crate) struct Arguments {
 }
 
 /// The outside of a run on the command line: real time, and prepared answers.
-struct CommandLine {
+#[derive(Default)]
+pub(crate) struct CommandLine {
     replies: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -174,7 +175,7 @@ fn build_failure(error: &BuildError, sources: &[Source]) -> Failure {
     Failure { message, code }
 }
 
-fn read_request(path: Option<&Path>) -> Result<String, Failure> {
+pub(crate) fn read_request(path: Option<&Path>) -> Result<String, Failure> {
     let Some(path) = path else { return Ok("{}".into()) };
     let (name, text) = if path == Path::new("-") {
         let mut text = String::new();

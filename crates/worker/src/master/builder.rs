@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use lode_child::lockdown::Role;
 use lode_child::protocol::{
     BuildFailure, FromChild, Handler, Limit, Limits, LogLine, Source, ToChild,
 };
-use tokio::io::unix::AsyncFd;
+use tokio::net::UnixStream;
 
 use super::{Master, driver};
 
@@ -66,7 +66,7 @@ impl Master {
     /// Evaluates the sources' top-level code in a child of its own, which then ends.
     pub async fn build(&self, sources: Vec<Source>, limits: Limits) -> Result<Built, BuildError> {
         let mut process = self.shared.spawner.spawn(Role::Builder).await?;
-        let socket = AsyncFd::new(process.socket.try_clone()?)?;
+        let socket = process.socket()?;
         let patience = limits.cpu + PATIENCE;
         let stderr = process.stderr.take();
         let talk = async {
@@ -86,23 +86,19 @@ impl Master {
     }
 }
 
-async fn send(socket: &AsyncFd<OwnedFd>, message: &ToChild<'_>) -> Result<(), BuildError> {
+async fn send(socket: &UnixStream, message: &ToChild<'_>) -> Result<(), BuildError> {
     let mut outbox = Outbox::default();
     outbox.push(message, None).map_err(|error| BuildError::Platform(error.to_string()))?;
-    while !outbox.flush(socket.as_fd())? {
-        socket.writable().await?.clear_ready();
+    while !driver::flush(socket, &mut outbox)? {
+        socket.writable().await?;
     }
     Ok(())
 }
 
-async fn receive(socket: &AsyncFd<OwnedFd>, inbox: &mut Inbox) -> Result<Built, BuildError> {
+async fn receive(socket: &UnixStream, inbox: &mut Inbox) -> Result<Built, BuildError> {
     let died = || BuildError::Platform("the builder ended without a result".into());
     loop {
-        let mut guard = socket.readable().await?;
-        let filled = inbox.fill(socket.as_fd())?;
-        if filled == Filled::Nothing {
-            guard.clear_ready();
-        }
+        let filled = driver::receive(socket, inbox).await?;
         let next = inbox.next().map_err(|error| BuildError::Platform(error.to_string()))?;
         return match next {
             Some((FromChild::Built { result: Ok(handlers), logs }, mut files)) => {

@@ -1,18 +1,18 @@
 //! One child's driver: starts it, hears what it says, and sees it to its end.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use lode_child::frame::{Filled, FrameError, Inbox};
+use lode_child::frame::{Filled, Inbox, Outbox};
 use lode_child::lockdown::Role;
 use lode_child::protocol::{ENGINE, FromChild, HostCall, ResetMethod};
-use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, Interest};
+use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
-use super::process::Process;
 use super::state::{ChildId, ChildState};
 use super::{Shared, StartError};
 use crate::metrics::End;
@@ -27,6 +27,9 @@ const TICK: Duration = Duration::from_millis(5);
 /// Every how many ticks its memory is looked at.
 const MEMORY_TICKS: u32 = 200;
 
+/// Between the end of the inner process, which closes the socket, and that of the outer one.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
+
 /// Bytes of a child's standard error that are kept: a panic's message.
 const LAST_WORDS: u64 = 4 << 10;
 
@@ -34,7 +37,7 @@ const LAST_WORDS: u64 = 4 << 10;
 pub(super) async fn start(shared: &Arc<Shared>) -> Result<(), StartError> {
     let mut process = shared.spawner.spawn(Role::Runner).await?;
     let stderr = process.stderr.take();
-    let socket = Arc::new(AsyncFd::new(process.socket.try_clone()?)?);
+    let socket = Arc::new(process.socket()?);
     let mut inbox = Inbox::default();
     let hello = tokio::time::timeout(READY_WITHIN, hello(&socket, &mut inbox)).await;
     let Ok(Some(reset)) = hello else {
@@ -49,25 +52,49 @@ pub(super) async fn start(shared: &Arc<Shared>) -> Result<(), StartError> {
     shared.metrics.alive.inc();
     shared.metrics.started.inc();
     let process = Arc::new(process);
-    let pidfd = AsyncFd::with_interest(process.pidfd.try_clone()?, Interest::READABLE)?;
     let now = Instant::now();
     let child = ChildState::new(socket.clone(), process, now);
     let blocked = child.blocked.clone();
     let id = shared.state().add_child(child, now);
     tracing::info!(child = id.0, "a child is ready");
-    let driver = Driver { id, reset, socket, pidfd, blocked, shared: Arc::downgrade(shared) };
+    let driver = Driver { id, reset, socket, blocked, shared: Arc::downgrade(shared) };
     tokio::spawn(driver.drive(inbox, stderr));
     Ok(())
 }
 
-/// Waits for the first message; `None` if it is not the right one.
-pub(super) async fn hello(socket: &AsyncFd<OwnedFd>, inbox: &mut Inbox) -> Option<ResetMethod> {
+/// Waits for bytes, or the end.
+pub(super) async fn receive(socket: &UnixStream, inbox: &mut Inbox) -> io::Result<Filled> {
     loop {
-        let mut guard = socket.readable().await.ok()?;
-        match inbox.fill(socket.as_fd()).ok()? {
-            Filled::Closed => return None,
-            Filled::Nothing => guard.clear_ready(),
-            Filled::Some => {}
+        socket.readable().await?;
+        let filled = socket.try_io(Interest::READABLE, || match inbox.fill(socket.as_fd())? {
+            Filled::Nothing => Err(io::ErrorKind::WouldBlock.into()),
+            filled => Ok(filled),
+        });
+        match filled {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => return result,
+        }
+    }
+}
+
+/// Sends what the socket takes now. Returns whether that is all.
+pub(super) fn flush(socket: &UnixStream, outbox: &mut Outbox) -> io::Result<bool> {
+    let flushed = socket.try_io(Interest::WRITABLE, || match outbox.flush(socket.as_fd())? {
+        true => Ok(()),
+        false => Err(io::ErrorKind::WouldBlock.into()),
+    });
+    match flushed {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Waits for the first message; `None` if it is not the right one.
+pub(super) async fn hello(socket: &UnixStream, inbox: &mut Inbox) -> Option<ResetMethod> {
+    loop {
+        if receive(socket, inbox).await.ok()? == Filled::Closed {
+            return None;
         }
         match inbox.next().ok()? {
             None => {}
@@ -90,7 +117,8 @@ pub(super) async fn last_words(stderr: Option<OwnedFd>) -> String {
         return String::new();
     };
     let mut bytes = Vec::new();
-    let read = stderr.take(LAST_WORDS).read_to_end(&mut bytes);
+    let mut stderr = stderr.take(LAST_WORDS);
+    let read = stderr.read_to_end(&mut bytes);
     // A pipe that a lingering process holds open must not keep us.
     let _ = tokio::time::timeout(Duration::from_secs(1), read).await;
     String::from_utf8_lossy(&bytes).trim().to_owned()
@@ -99,8 +127,7 @@ pub(super) async fn last_words(stderr: Option<OwnedFd>) -> String {
 struct Driver {
     id: ChildId,
     reset: ResetMethod,
-    socket: Arc<AsyncFd<OwnedFd>>,
-    pidfd: AsyncFd<OwnedFd>,
+    socket: Arc<UnixStream>,
     blocked: Arc<Notify>,
     shared: Weak<Shared>,
 }
@@ -111,10 +138,9 @@ impl Driver {
         let Some(shared) = self.shared.upgrade() else { return };
         let process = shared.state().children.get(&self.id).map(|child| child.process.clone());
         let Some(process) = process else { return };
-        // Whatever it was, there is no way back.
-        process.kill();
-        let _ = self.pidfd.readable().await;
-        let death = process.reap().ok().flatten();
+        // One that ended by itself has a moment to say how; whatever it was, there is no way back.
+        let patience = if end == End::Crashed { LAST_MOMENT } else { Duration::ZERO };
+        let death = process.end(patience).await;
         let end = match (end, death) {
             (End::Crashed, Some(death)) if death.is_violation() => End::Violation,
             (end, _) => end,
@@ -139,19 +165,13 @@ impl Driver {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut ticks = 0_u32;
+        let mut blocked = false;
         loop {
             tokio::select! {
                 biased;
-                ready = self.socket.readable() => {
-                    let Ok(mut ready) = ready else { return End::Crashed };
-                    match inbox.fill(self.socket.as_fd()) {
-                        Ok(Filled::Some) => {}
-                        Ok(Filled::Nothing) => ready.clear_ready(),
-                        // Told by its process too, which also says why.
-                        Ok(Filled::Closed) | Err(_) => {
-                            let _ = tokio::time::timeout(READY_WITHIN, self.pidfd.readable()).await;
-                            return End::Crashed;
-                        }
+                received = receive(&self.socket, inbox) => {
+                    if !matches!(received, Ok(Filled::Some)) {
+                        return End::Crashed;
                     }
                     let Some(shared) = self.shared.upgrade() else { return End::Recycled };
                     if let Err(lie) = self.hear(&shared, inbox) {
@@ -159,10 +179,12 @@ impl Driver {
                         return End::Lied;
                     }
                 }
-                _ = self.pidfd.readable() => return End::Crashed,
-                () = self.blocked.notified() => {
-                    let Ok(mut ready) = self.socket.writable().await else { return End::Crashed };
-                    ready.clear_ready();
+                () = self.blocked.notified(), if !blocked => blocked = true,
+                writable = self.socket.writable(), if blocked => {
+                    if writable.is_err() {
+                        return End::Crashed;
+                    }
+                    blocked = false;
                     let Some(shared) = self.shared.upgrade() else { return End::Recycled };
                     if let Some(child) = shared.state().children.get_mut(&self.id) {
                         child.flush();
@@ -207,13 +229,7 @@ impl Driver {
             let message = match inbox.next::<FromChild<'_>>() {
                 Ok(Some((message, _))) => message,
                 Ok(None) => return Ok(()),
-                Err(
-                    error @ (FrameError::TooLong(_)
-                    | FrameError::Malformed
-                    | FrameError::Descriptors),
-                ) => {
-                    return Err(error.to_string());
-                }
+                Err(error) => return Err(error.to_string()),
             };
             let now = Instant::now();
             match message {

@@ -1,6 +1,6 @@
 //! How many children there are: as many as the load wants, between the minimum and the maximum.
 
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 use super::state::State;

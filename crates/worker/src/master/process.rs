@@ -2,15 +2,18 @@
 
 use std::io::{BufRead, BufReader};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 
 use lode_child::lockdown::Role;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{Pid, PidfdFlags, Signal};
+use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
 /// A child that has been started: two processes, of which the inner one, a process namespace of its
@@ -18,11 +21,10 @@ use tokio::sync::oneshot;
 pub(super) struct Process {
     outer: Mutex<Child>,
     outer_id: i32,
-    /// Becomes readable when the process ends.
-    pub(super) pidfd: OwnedFd,
+    pidfd: OwnedFd,
     /// The inner process, as this namespace numbers it.
     inner: i32,
-    pub(super) socket: OwnedFd,
+    socket: StdUnixStream,
     pub(super) stderr: Option<OwnedFd>,
 }
 
@@ -68,7 +70,7 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()?;
         let pid = Pid::from_child(&outer);
-        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK)?;
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
         let mut line = String::new();
         // Written before any guest is loaded, so it is ours.
         if let Some(stdout) = outer.stdout.take() {
@@ -77,7 +79,7 @@ impl Process {
         let stderr = outer.stderr.take().map(OwnedFd::from);
         let inner = line.trim().parse().unwrap_or(0);
         let outer_id = pid.as_raw_nonzero().get();
-        Ok(Self { outer: Mutex::new(outer), outer_id, pidfd, inner, socket: ours, stderr })
+        Ok(Self { outer: Mutex::new(outer), outer_id, pidfd, inner, socket: ours.into(), stderr })
     }
 
     fn outer(&self) -> MutexGuard<'_, Child> {
@@ -95,13 +97,30 @@ impl Process {
         let _ = rustix::process::pidfd_send_signal(self.pidfd.as_fd(), Signal::KILL);
     }
 
-    /// Why it ended; call when `pidfd` is readable.
-    pub(super) fn reap(&self) -> io::Result<Option<Death>> {
-        Ok(self.outer().try_wait()?.map(|status| match (status.signal(), status.code()) {
-            (Some(signal), _) => Death::Signalled(signal),
-            (None, Some(code)) if code > SIGNALLED => Death::Signalled(code - SIGNALLED),
-            (None, code) => Death::Exited(code.unwrap_or(0)),
-        }))
+    /// The socket, for the runtime that this is called in.
+    pub(super) fn socket(&self) -> io::Result<UnixStream> {
+        UnixStream::from_std(self.socket.try_clone()?)
+    }
+
+    /// Waits for its end, and brings it about if it takes longer than `patience`. Returns why it ended;
+    /// `None` if that cannot be told.
+    pub(super) async fn end(&self, patience: Duration) -> Option<Death> {
+        let until = Instant::now() + patience;
+        let mut killed = false;
+        loop {
+            if let Some(status) = self.outer().try_wait().ok()? {
+                return Some(match (status.signal(), status.code()) {
+                    (Some(signal), _) => Death::Signalled(signal),
+                    (None, Some(code)) if code > SIGNALLED => Death::Signalled(code - SIGNALLED),
+                    (None, code) => Death::Exited(code.unwrap_or(0)),
+                });
+            }
+            if !killed && Instant::now() >= until {
+                self.kill();
+                killed = true;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     }
 
     /// Bytes of memory the inner process has resident, its share of shared pages included.

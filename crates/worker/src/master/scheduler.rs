@@ -248,14 +248,6 @@ impl AppQueue {
         };
         !self.waiting.is_empty() && self.running < concurrency
     }
-
-    pub(super) fn running(&self) -> usize {
-        self.running
-    }
-
-    pub(super) fn queued(&self) -> usize {
-        self.waiting.len()
-    }
 }
 
 fn nanos(duration: Duration) -> i64 {

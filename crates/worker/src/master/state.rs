@@ -5,7 +5,7 @@
 //! run that this child was given.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,13 +13,13 @@ use lode_child::frame::Outbox;
 use lode_child::protocol::{
     HostCall, HostReply, Limit, Limits, LogLine, Outcome, RunId, SnapshotId, Start, ToChild, Usage,
 };
-use tokio::io::unix::AsyncFd;
+use tokio::net::UnixStream;
 use tokio::sync::{Notify, oneshot};
 
 use super::process::Process;
 use super::scheduler::Scheduler;
 use super::snapshots::Snapshots;
-use super::{App, AppName, Overload, Report, Task};
+use super::{App, AppName, Overload, Report, Task, driver};
 use crate::metrics::Metrics;
 
 /// Runs a child may be given that have not yet been with it for [`YOUNG`]: enough that it always has the
@@ -45,7 +45,7 @@ const PREFERENCE: usize = 4;
 pub(super) struct ChildId(pub(super) u64);
 
 pub(super) struct ChildState {
-    pub(super) socket: Arc<AsyncFd<OwnedFd>>,
+    pub(super) socket: Arc<UnixStream>,
     pub(super) process: Arc<Process>,
     pub(super) outbox: Outbox,
     /// Tells its driver that the socket took less than there is.
@@ -65,7 +65,7 @@ pub(super) struct ChildState {
 }
 
 impl ChildState {
-    pub(super) fn new(socket: Arc<AsyncFd<OwnedFd>>, process: Arc<Process>, now: Instant) -> Self {
+    pub(super) fn new(socket: Arc<UnixStream>, process: Arc<Process>, now: Instant) -> Self {
         Self {
             socket,
             process,
@@ -110,7 +110,7 @@ impl ChildState {
     }
 
     pub(super) fn flush(&mut self) {
-        if !matches!(self.outbox.flush(self.socket.as_fd()), Ok(true)) {
+        if !matches!(driver::flush(&self.socket, &mut self.outbox), Ok(true)) {
             self.blocked.notify_one();
         }
     }

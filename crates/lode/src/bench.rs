@@ -1,0 +1,343 @@
+//! `lode bench load`: drives a worker in this process and says what it takes.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use clap::{Args, Subcommand};
+use lode_sandbox::{
+    Engine, EngineOptions, Invocation, Limits, Snapshot, Source, deploy_limits, random_seed,
+};
+use lode_worker::broker::{AppContext, Broker};
+use lode_worker::master::{AppName, AppSettings, Config, Master, Quota, Report, Task};
+use serde::Serialize;
+
+use crate::run::{CommandLine, read_request};
+use crate::{Failure, app, exit, limits};
+
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// Drive a worker with an app's handler, and with hostile apps beside it.
+    Load(Box<Arguments>),
+}
+
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// The app: a file or a folder.
+    #[arg(long)]
+    app: PathBuf,
+    /// Which handler; not needed if there is only one.
+    #[arg(long)]
+    hook: Option<String>,
+    /// The request: a file with a JSON object.
+    #[arg(long)]
+    request: Option<PathBuf>,
+    /// Tasks under way at once.
+    #[arg(long, default_value_t = 16)]
+    concurrency: usize,
+    /// For how long, in seconds.
+    #[arg(long, default_value_t = 5.0)]
+    duration: f64,
+    /// How much of the load comes from hostile apps, in percent: endless loops, memory bombs, runs that
+    /// never complete, and runs that throw late.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    hostile: u8,
+    /// Children; by default one per processor.
+    #[arg(long)]
+    children: Option<usize>,
+    /// The limits of a run.
+    #[arg(long, value_parser = limits::parse, default_value = "", help = limits::HELP, hide_default_value = true)]
+    limits: Limits,
+    /// Layers of the children's lock-down that may be missing.
+    #[arg(long, value_delimiter = ',', value_name = "LAYER")]
+    allow_degraded_lockdown: Vec<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What hostile apps do: each a script of an app of its own.
+const HOSTILE: [(&str, &str); 4] = [
+    ("loop", "function onRequest(request, response) { while (true); }"),
+    (
+        "memory",
+        "function onRequest() { const all = []; for (;;) all.push(new Uint8Array(1 << 20).fill(1)); }",
+    ),
+    ("never", "function onRequest() {}"),
+    ("late", "function onRequest() { setTimeout(() => { throw new Error('late') }, 20) }"),
+];
+
+/// Latencies and outcomes of one class of tasks.
+#[derive(Default)]
+struct Tally {
+    latencies: Vec<Duration>,
+    outcomes: BTreeMap<&'static str, usize>,
+}
+
+/// One line of the table.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    who: &'static str,
+    tasks: usize,
+    per_second: f64,
+    p50_us: f64,
+    p99_us: f64,
+    outcomes: BTreeMap<&'static str, usize>,
+}
+
+impl Tally {
+    fn add(&mut self, latency: Duration, outcome: &'static str) {
+        self.latencies.push(latency);
+        *self.outcomes.entry(outcome).or_default() += 1;
+    }
+
+    fn merge(&mut self, part: Self) {
+        self.latencies.extend(part.latencies);
+        for (outcome, count) in part.outcomes {
+            *self.outcomes.entry(outcome).or_default() += count;
+        }
+    }
+
+    fn row(mut self, who: &'static str, took: Duration) -> Row {
+        self.latencies.sort_unstable();
+        let at = |share: f64| {
+            let index = (self.latencies.len() as f64 * share) as usize;
+            let latency = self.latencies.get(index.min(self.latencies.len().saturating_sub(1)));
+            latency.map_or(0.0, |latency| latency.as_nanos() as f64 / 1e3)
+        };
+        Row {
+            who,
+            tasks: self.latencies.len(),
+            per_second: self.latencies.len() as f64 / took.as_secs_f64(),
+            p50_us: at(0.5),
+            p99_us: at(0.99),
+            outcomes: self.outcomes,
+        }
+    }
+}
+
+pub(crate) fn run(bench: &Bench) -> Result<u8, Failure> {
+    let Bench::Load(arguments) = bench;
+    let sources = app::load(&arguments.app)?;
+    let request = read_request(arguments.request.as_deref())?;
+    let duration = Duration::try_from_secs_f64(arguments.duration)
+        .map_err(|_| Failure::usage("--duration: a number of seconds is needed"))?;
+    let mut rows =
+        vec![alone(arguments, &sources, &request, duration.min(Duration::from_secs(2)))?];
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| platform(&error))?;
+    rows.extend(runtime.block_on(load(arguments, sources, request.into(), duration))?);
+    if arguments.json {
+        let json = serde_json::to_string_pretty(&rows).map_err(|error| platform(&error))?;
+        println!("{json}");
+    } else {
+        table(&rows);
+    }
+    Ok(0)
+}
+
+fn platform(error: &dyn std::fmt::Display) -> Failure {
+    Failure { message: error.to_string(), code: exit::PLATFORM }
+}
+
+/// The sandbox by itself on one thread of this process: what the worker is measured against.
+fn alone(
+    arguments: &Arguments,
+    sources: &[Source],
+    request: &str,
+    duration: Duration,
+) -> Result<Row, Failure> {
+    let engine = Engine::new(EngineOptions::default()).map_err(|error| platform(&error))?;
+    let (snapshot, _) = Snapshot::build(&engine, sources, &deploy_limits());
+    let snapshot =
+        snapshot.map_err(|error| Failure { message: error.to_string(), code: exit::SCRIPT })?;
+    let handler = app::select(snapshot.handlers(), arguments.hook.as_deref())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(|error| platform(&error))?;
+    let (mut tally, host) = (Tally::default(), CommandLine::default());
+    let began = Instant::now();
+    while began.elapsed() < duration {
+        let seed = random_seed().map_err(|error| platform(&error))?;
+        let started = Instant::now();
+        let invocation = Invocation { handler, request };
+        let report = runtime.block_on(lode_sandbox::run(
+            &snapshot,
+            &invocation,
+            &arguments.limits,
+            seed,
+            &host,
+        ));
+        tally.add(started.elapsed(), lode_worker::outcome_name(&report.outcome));
+    }
+    Ok(tally.row("sandbox alone, one thread", began.elapsed()))
+}
+
+async fn load(
+    arguments: &Arguments,
+    sources: Vec<Source>,
+    request: Arc<str>,
+    duration: Duration,
+) -> Result<Vec<Row>, Failure> {
+    let program = std::env::current_exe().map_err(|error| platform(&error))?;
+    let directory = std::env::temp_dir().join(format!("lode-bench-{}", std::process::id()));
+    let mut config = Config::new(program, directory.clone());
+    if let Some(children) = arguments.children {
+        config.max_children = children.max(1);
+    }
+    config.min_children = config.max_children;
+    config.allowed_missing = arguments.allow_degraded_lockdown.clone();
+    let master =
+        Master::start(config, Broker::default()).await.map_err(|error| platform(&error))?;
+
+    let good = AppName::from("good");
+    deploy(&master, &good, sources, arguments).await?;
+    let handlers = master.handlers(&good).unwrap_or_default();
+    let handler = u32::try_from(app::select(&handlers, arguments.hook.as_deref())?)
+        .map_err(|error| platform(&error))?;
+    let mut bad = Vec::new();
+    if arguments.hostile > 0 {
+        for (name, text) in HOSTILE {
+            let name = AppName::from(name);
+            deploy(&master, &name, vec![Source::entry("hostile.js", text)], arguments).await?;
+            bad.push(name);
+        }
+    }
+
+    let good = Load { master: master.clone(), app: good, handler, request };
+    let (tally, _, took) = good.drive(arguments.concurrency, duration, &[], 0).await?;
+    let mut rows = vec![tally.row("worker", took)];
+    if arguments.hostile > 0 {
+        let hostile = usize::from(arguments.hostile);
+        let driven = good.drive(arguments.concurrency, duration, &bad, hostile).await?;
+        let (beside, hostile, took) = driven;
+        rows.push(beside.row("worker, beside hostile apps", took));
+        rows.push(hostile.row("hostile apps", took));
+    }
+    master.drain(Duration::from_secs(5)).await;
+    drop((good, master));
+    // Only snapshots are in it, and nobody needs them any more.
+    let _ = std::fs::remove_dir_all(directory);
+    Ok(rows)
+}
+
+/// What the load asks for.
+#[derive(Clone)]
+struct Load {
+    master: Master,
+    app: AppName,
+    handler: u32,
+    request: Arc<str>,
+}
+
+impl Load {
+    async fn once(&self) -> (Duration, Report) {
+        let task = Task {
+            app: self.app.clone(),
+            handler: self.handler,
+            request: self.request.clone(),
+            deadline: Instant::now() + Duration::from_secs(10),
+            limits: None,
+        };
+        let started = Instant::now();
+        let report = self.master.run(task).await;
+        (started.elapsed(), report)
+    }
+
+    /// Keeps `concurrency` tasks under way for `duration`. For every hundred of them and of hostile
+    /// ones together, `hostile` are hostile, and nobody waits for those before going on. Returns both
+    /// tallies, and how long it took.
+    async fn drive(
+        &self,
+        concurrency: usize,
+        duration: Duration,
+        bad: &[AppName],
+        hostile: usize,
+    ) -> Result<(Tally, Tally, Duration), Failure> {
+        let next = Arc::new(AtomicUsize::new(0));
+        let ill = Arc::new(Mutex::new(Tally::default()));
+        let began = Instant::now();
+        let clients: Vec<_> = (0..concurrency.max(1))
+            .map(|_| {
+                let (load, next, ill) = (self.clone(), next.clone(), ill.clone());
+                let bad = bad.to_vec();
+                tokio::spawn(async move {
+                    let mut well = Tally::default();
+                    while began.elapsed() < duration {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        // 37 is prime to 100: hostile ones are spread evenly over each hundred.
+                        if number * 37 % 100 < hostile {
+                            let app = bad[number / 7 % bad.len()].clone();
+                            let (load, ill) =
+                                (Self { app, handler: 0, ..load.clone() }, ill.clone());
+                            tokio::spawn(async move {
+                                let (latency, report) = load.once().await;
+                                let mut ill = ill.lock().unwrap_or_else(PoisonError::into_inner);
+                                ill.add(latency, lode_worker::outcome_name(&report.outcome));
+                            });
+                            continue;
+                        }
+                        let (latency, report) = load.once().await;
+                        well.add(latency, lode_worker::outcome_name(&report.outcome));
+                        if report.overload.is_some() {
+                            tokio::time::sleep(Duration::from_millis(1)).await;
+                        }
+                    }
+                    well
+                })
+            })
+            .collect();
+        let mut well = Tally::default();
+        for client in clients {
+            well.merge(client.await.map_err(|error| platform(&error))?);
+        }
+        let ill = std::mem::take(&mut *ill.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok((well, ill, began.elapsed()))
+    }
+}
+
+async fn deploy(
+    master: &Master,
+    name: &AppName,
+    sources: Vec<Source>,
+    arguments: &Arguments,
+) -> Result<(), Failure> {
+    let built = master
+        .build(sources, deploy_limits())
+        .await
+        .map_err(|error| Failure { message: error.to_string(), code: exit::SCRIPT })?;
+    let settings = AppSettings {
+        name: name.clone(),
+        limits: arguments.limits.clone(),
+        quota: Quota { concurrency: arguments.concurrency.max(16), ..Quota::default() },
+        trust_group: None,
+        context: AppContext::default(),
+    };
+    master.deploy(settings, &built).map_err(|error| platform(&error))
+}
+
+fn table(rows: &[Row]) {
+    println!(
+        "{:26} {:>9} {:>10} {:>10} {:>10}  outcomes",
+        "", "tasks", "per s", "p50 µs", "p99 µs"
+    );
+    for row in rows {
+        let outcomes: Vec<String> =
+            row.outcomes.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        println!(
+            "{:26} {:>9} {:>10.0} {:>10.1} {:>10.1}  {}",
+            row.who,
+            row.tasks,
+            row.per_second,
+            row.p50_us,
+            row.p99_us,
+            outcomes.join(", ")
+        );
+    }
+}
