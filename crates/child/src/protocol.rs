@@ -10,7 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use lode_sandbox::{
-    Handler, HostCall, HostError, HostReply, Json, Limit, Limits, LogLevel, LogLine, Outcome,
+    Form, Handler, HostCall, HostError, HostReply, Json, Limit, Limits, LogLevel, LogLine, Outcome,
     ResetMethod, ScriptError, Source, SourceKind, Usage, deploy_limits,
 };
 

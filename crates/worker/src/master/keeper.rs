@@ -9,49 +9,32 @@ use super::{Config, Shared, driver};
 /// How often the keeper looks, when nothing tells it to look at once.
 const EVERY: Duration = Duration::from_millis(20);
 
-/// After a child that could not be started, or one that ended young, the next is started after this
-/// time, doubled for each in a row.
-const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
+/// After a child that could not be started, or ended before it had served anything, the next is started
+/// after this time, doubled for each in a row: what makes them fail will not be over at once.
+const FIRST_BACK_OFF: Duration = Duration::from_millis(50);
 
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(10);
-
-/// Children that live this long after a bad start mean that all is well again.
-const SETTLED: Duration = Duration::from_secs(10);
+/// Not longer than clients wait: an app that brings down each child it is given must not hold up the
+/// others until the penalty box has it.
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(2);
 
 /// Keeps children until the master is gone.
 pub(super) async fn keep(shared: Weak<Shared>) {
-    let mut failures = 0_u32;
-    let mut last_start = Instant::now();
-    let mut before = None;
-    loop {
-        let Some(master) = shared.upgrade() else { return };
-        let wanted = {
+    while let Some(master) = shared.upgrade() {
+        let (wanted, failures) = {
             let mut state = master.state();
-            let alive = state.children.len();
-            if before.is_some_and(|before| alive < before) && last_start.elapsed() < SETTLED {
-                failures += 1;
-            } else if last_start.elapsed() > SETTLED {
-                failures = 0;
-            }
-            wants_another(&mut state, &master.config)
+            (wants_another(&mut state, &master.config), state.failures)
         };
-        if wanted {
-            let back_off = match failures {
-                0 => Duration::ZERO,
-                n => FIRST_BACK_OFF * 2_u32.saturating_pow((n - 1).min(16)),
-            };
-            tokio::time::sleep(back_off.min(LONGEST_BACK_OFF)).await;
-            last_start = Instant::now();
-            if let Err(error) = driver::start(&master).await {
-                failures += 1;
-                tracing::error!(%error, "a child could not be started");
-            }
-        }
-        before = Some(master.state().children.len());
-        drop(master);
-        let Some(master) = shared.upgrade() else { return };
         if !wanted {
             let _ = tokio::time::timeout(EVERY, master.changed.notified()).await;
+            continue;
+        }
+        if failures > 0 {
+            let back_off = FIRST_BACK_OFF * 2_u32.saturating_pow((failures - 1).min(16));
+            tokio::time::sleep(back_off.min(LONGEST_BACK_OFF)).await;
+        }
+        if let Err(error) = driver::start(&master).await {
+            master.state().failures += 1;
+            tracing::error!(%error, "a child could not be started");
         }
     }
 }

@@ -61,7 +61,8 @@ pub(super) struct ChildState {
     pub(super) retiring: bool,
     pub(super) born: Instant,
     pub(super) idle_since: Instant,
-    pub(super) served: u64,
+    /// Runs it has answered.
+    served: u64,
 }
 
 impl ChildState {
@@ -149,6 +150,8 @@ pub(super) struct State {
     pub(super) patience: Duration,
     pub(super) metrics: Arc<Metrics>,
     pub(super) draining: bool,
+    /// Children in a row that could not be started, or ended before they had served anything.
+    pub(super) failures: u32,
     next_run: u64,
     next_child: u64,
 }
@@ -164,6 +167,7 @@ impl State {
             patience,
             metrics,
             draining: false,
+            failures: 0,
             next_run: 0,
             next_child: 0,
         }
@@ -343,9 +347,10 @@ impl State {
         now: Instant,
     ) -> Result<(), &'static str> {
         let flight = self.given(id, run)?;
-        if flight.place.take().is_some_and(|place| place.calls > 0) {
+        if flight.place.as_ref().is_some_and(|place| place.calls > 0) {
             return Err("a run that made host calls had begun");
         }
+        flight.place = None;
         let again = !std::mem::replace(&mut flight.refused, true) && flight.reply.is_some();
         let app = flight.app.clone();
         self.release(id, run, now);
@@ -386,6 +391,9 @@ impl State {
     pub(super) fn died(&mut self, id: ChildId, why: &str, now: Instant) -> usize {
         let Some(child) = self.children.remove(&id) else { return 0 };
         let lost = child.runs.len();
+        if child.served == 0 {
+            self.failures += 1;
+        }
         for run in child.runs.into_keys() {
             let Some(flight) = self.flights.get(&run) else { continue };
             let over = flight.place.as_ref().is_some_and(|p| p.since + flight.limits.wall <= now);
@@ -492,6 +500,7 @@ impl State {
             child.runs.remove(&run);
             child.young.retain(|(young, _)| *young != run);
             child.served += 1;
+            self.failures = 0;
             if child.runs.is_empty() {
                 child.idle_since = now;
             }
