@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
+use super::process::Death;
 use super::state::{ChildId, ChildState};
 use super::{Shared, StartError};
 use crate::metrics::End;
@@ -149,7 +150,9 @@ impl Driver {
             Some(death) if end == End::Crashed => death.to_string(),
             _ => end.name().to_owned(),
         };
-        let lost = shared.state().died(self.id, &why, Instant::now());
+        // A kill that was not ours came from outside: the operator's, or the kernel's for want of memory.
+        let outside = end == End::Crashed && death.is_some_and(Death::is_kill);
+        let lost = shared.state().died(self.id, &why, !outside, Instant::now());
         shared.metrics.child_ended(end);
         if end == End::Recycled {
             tracing::info!(child = self.id.0, "a child was recycled");

@@ -43,6 +43,10 @@ impl Death {
     pub(super) fn is_violation(self) -> bool {
         self == Self::Signalled(Signal::SYS.as_raw())
     }
+
+    pub(super) fn is_kill(self) -> bool {
+        self == Self::Signalled(Signal::KILL.as_raw())
+    }
 }
 
 impl fmt::Display for Death {

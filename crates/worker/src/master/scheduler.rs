@@ -225,7 +225,7 @@ impl Scheduler {
         }
     }
 
-    /// Accounts a run that has ended. `fault`: whether it hit a limit or took its child with it.
+    /// Accounts a run that has ended. `fault`: whether it hit a limit.
     pub(super) fn ended(&mut self, app: &AppName, cpu: Duration, fault: bool, now: Instant) {
         if let Some(queue) = self.apps.get_mut(app) {
             queue.running = queue.running.saturating_sub(1);
@@ -236,6 +236,15 @@ impl Scheduler {
             queue.penalty.record(fault, now);
         }
         self.activate(app, now);
+    }
+}
+
+impl Scheduler {
+    /// A run of the app may have brought down its child.
+    pub(super) fn suspect(&mut self, app: &AppName, now: Instant) {
+        if let Some(queue) = self.apps.get_mut(app) {
+            queue.penalty.record(true, now);
+        }
     }
 }
 

@@ -50,8 +50,8 @@ pub(super) struct ChildState {
     pub(super) outbox: Outbox,
     /// Tells its driver that the socket took less than there is.
     pub(super) blocked: Arc<Notify>,
-    /// The trust group whose runs it has seen; none but theirs from then on.
-    pub(super) group: Option<Arc<str>>,
+    /// The trust group whose runs it has seen; none but theirs from then on. `None` before the first.
+    group: Option<Option<Arc<str>>>,
     /// The runs it was given and has not answered, with the latest moment for that.
     pub(super) runs: HashMap<RunId, Instant>,
     young: VecDeque<(RunId, Instant)>,
@@ -99,7 +99,7 @@ impl ChildState {
     }
 
     fn admits(&self, group: &Option<Arc<str>>) -> bool {
-        self.group.is_none() || self.group == *group
+        self.group.as_ref().is_none_or(|own| own == group)
     }
 
     /// Sends a message, as far as the socket takes it now. What cannot be sent is the driver's to
@@ -257,7 +257,7 @@ impl State {
             *used = now;
         }
         if child.group.is_none() {
-            child.group = self.apps.get(&flight.app).and_then(|app| app.trust_group.clone());
+            child.group = self.apps.get(&flight.app).map(|app| app.trust_group.clone());
         }
         flight.limits.wall = flight.limits.wall.min(left);
         let start = Start {
@@ -387,8 +387,9 @@ impl State {
     }
 
     /// A child is gone, and with it its runs. Those past their time hit the wall limit; the others are
-    /// lost through no fault that can be told: they are answered, and never run again.
-    pub(super) fn died(&mut self, id: ChildId, why: &str, now: Instant) -> usize {
+    /// lost through no fault that can be told: they are answered, and never run again. `suspect`: one
+    /// of them may have brought it about, which counts against their apps.
+    pub(super) fn died(&mut self, id: ChildId, why: &str, suspect: bool, now: Instant) -> usize {
         let Some(child) = self.children.remove(&id) else { return 0 };
         let lost = child.runs.len();
         if child.served == 0 {
@@ -402,6 +403,9 @@ impl State {
             } else {
                 Outcome::Platform { detail: format!("the run was lost with its child: {why}") }
             };
+            if suspect && !over {
+                self.scheduler.suspect(&flight.app, now);
+            }
             self.answer(run, outcome, Vec::new(), Usage::default(), now);
         }
         self.pump(now);
@@ -518,7 +522,7 @@ impl State {
     ) {
         let Some(flight) = self.flights.remove(&run) else { return };
         if flight.place.is_some() {
-            let fault = matches!(outcome, Outcome::Limit { .. } | Outcome::Platform { .. });
+            let fault = matches!(outcome, Outcome::Limit { .. });
             self.scheduler.ended(&flight.app, Duration::from_nanos(usage.cpu_ns), fault, now);
         }
         finish(&self.metrics, flight, outcome, logs, usage, now);
