@@ -92,8 +92,7 @@ impl Engine {
             return Err(EngineError::PageSize(page));
         }
         let start = |error: wasmtime::Error| EngineError::Start(format!("{error:?}"));
-        let slots =
-            SlotPool::new(options.reset, options.pagemap).map_err(EngineError::Memory)?;
+        let slots = SlotPool::new(options.reset, options.pagemap).map_err(EngineError::Memory)?;
 
         let mut config = Config::new();
         tuning::tune(&mut config, options.metering);

@@ -99,14 +99,14 @@ pub fn enter_without(role: Role, allowed: &[Layer], skipped: &[Layer]) -> Result
         lifeline = Some(process::enter_pid_namespace()?);
         Ok(String::new())
     });
+    // Of this process, not of the one that forked; and before the file system goes.
+    let pagemap = File::open("/proc/self/pagemap").ok();
     if lifeline.is_some() {
         process::close_stdout();
     } else {
         // The master gave up when it does not read.
         let _ = process::tell(rustix::process::getpid().as_raw_nonzero().get());
     }
-    // Of this process, not of the one that forked; and before the file system goes.
-    let pagemap = File::open("/proc/self/pagemap").ok();
     layer(Layer::MountNamespace, &mut namespaces::empty_root);
     layer(Layer::Rlimits, &mut || rlimits::apply(rlimits::AT_START).map(|()| String::new()));
     layer(Layer::Capabilities, &mut credentials::drop_capabilities);
@@ -136,7 +136,8 @@ impl Locked {
     }
 
     /// Puts the filter of system calls in force on all threads, and forbids new ones. Call it when the
-    /// engine and all threads exist. A call that is not in [`seccomp::RULES`] then kills the process.
+    /// engine and all threads exist and have begun their work (starting a thread takes calls that are
+    /// then forbidden, on that thread too: wait for a word from each). A call that is not in [`seccomp::RULES`] then kills the process.
     ///
     /// # Errors
     /// When this host cannot filter system calls and was not allowed to lack that. The process must end.
