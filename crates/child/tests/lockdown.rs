@@ -1,6 +1,8 @@
 //! Attacks from inside: native code in a child tries every class of system call (tests/probe). Each
 //! attack is a process of its own.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};

@@ -5,21 +5,21 @@ use std::io;
 use std::ptr::null;
 
 /// Where the master would be: the process that started the probe.
-pub struct Before {
+pub(crate) struct Before {
     parent: i32,
 }
 
 /// Memory files made before the seal.
-pub struct Held {
+pub(crate) struct Held {
     sealed: i32,
 }
 
-pub fn prepare(_: &str) -> Before {
+pub(crate) fn prepare(_: &str) -> Before {
     // SAFETY: asks for a number.
     Before { parent: unsafe { libc::getppid() } }
 }
 
-pub fn hold() -> Held {
+pub(crate) fn hold() -> Held {
     // SAFETY: a fresh memory file of one byte, then sealed as a snapshot is.
     let sealed = unsafe {
         let fd = libc::memfd_create(c"held".as_ptr(), libc::MFD_ALLOW_SEALING);
@@ -45,7 +45,7 @@ macro_rules! call {
 static mut SCRATCH: [u8; 4096] = [0; 4096];
 
 #[rustfmt::skip]
-pub fn attack(what: &str, argument: &str, before: Before, held: &Held) -> io::Result<c_long> {
+pub(crate) fn attack(what: &str, argument: &str, before: Before, held: &Held) -> io::Result<c_long> {
     let number = || argument.parse::<c_long>().unwrap_or(0);
     let scratch = &raw mut SCRATCH;
     let root = c"/".as_ptr();

@@ -3,6 +3,8 @@
 //!
 //! `lode-child-probe ROLE SKIPPED,LAYERS WHAT [ARGUMENT]`
 
+#![allow(clippy::unwrap_used)]
+
 mod attacks;
 
 use std::io::Write;
