@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use lode_sandbox::{BuildError, Engine, Snapshot};
+use lode_sandbox::{BuildError, Engine, Snapshot, Source};
 use rustix::event::{PollFd, PollFlags};
 
 use crate::frame::{Filled, Inbox, Outbox};
@@ -32,7 +32,12 @@ pub(crate) fn build(
             break (sources, limits);
         }
     };
-    let (result, logs) = Snapshot::build(engine, &sources, &limits);
+    // Here, as no more threads can be had; how long it may take, the master decides.
+    let stripped: Result<Vec<Source>, _> = sources.into_iter().map(Source::strip_types).collect();
+    let (result, logs) = match stripped {
+        Ok(sources) => Snapshot::build(engine, &sources, &limits),
+        Err(error) => (Err(BuildError::Syntax(error)), Vec::new()),
+    };
     let snapshot = match result {
         Ok(snapshot) => Ok(snapshot),
         Err(BuildError::Syntax(error)) => Err(BuildFailure::Syntax(error)),

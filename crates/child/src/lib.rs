@@ -8,9 +8,10 @@
 
 use std::os::fd::AsFd;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::thread;
 
-use lode_sandbox::{Engine, EngineOptions};
+use lode_sandbox::{Engine, EngineOptions, Source};
 
 mod build;
 pub mod frame;
@@ -43,7 +44,8 @@ pub fn main(role: Role, allowed: &[Layer]) -> ExitCode {
     // Its own thread for the stack's sake: stripping types recurses as deep as a source nests.
     let stack = match role {
         Role::Runner => 2 << 20,
-        Role::Builder => 16 << 20,
+        // Addresses, not memory: what is not touched costs nothing.
+        Role::Builder => Source::strip_stack(Source::MAX_TYPESCRIPT),
     };
     let life = thread::Builder::new().stack_size(stack).spawn(move || live(role, locked));
     match life.map(thread::JoinHandle::join) {
@@ -53,8 +55,9 @@ pub fn main(role: Role, allowed: &[Layer]) -> ExitCode {
     }
 }
 
-fn live(role: Role, locked: lockdown::Locked) -> ExitCode {
-    let options = EngineOptions { pagemap: Some(locked.pagemap()), ..EngineOptions::default() };
+fn live(role: Role, mut locked: lockdown::Locked) -> ExitCode {
+    let options =
+        EngineOptions { pagemap: locked.pagemap().map(Arc::new), ..EngineOptions::default() };
     let engine = match Engine::new(options) {
         Ok(engine) => engine,
         Err(error) => return fail(exit::REFUSED, &error.to_string()),
@@ -63,7 +66,8 @@ fn live(role: Role, locked: lockdown::Locked) -> ExitCode {
         Ok(sealed) => sealed,
         Err(missing) => return fail(exit::REFUSED, &missing.to_string()),
     };
-    let missing: Vec<String> = sealed.missing().iter().map(Layer::to_string).collect();
+    let missing: Vec<String> =
+        sealed.report().missing().map(|(layer, _)| layer.to_string()).collect();
     let ready = FromChild::Ready {
         engine: engine.digest(),
         reset: engine.reset_method(),

@@ -41,6 +41,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
             },
         ),
     ];
+    let lockdown = std::env::current_exe()
+        .and_then(|program| lode_child::lockdown::check(&program, &["child", "--check"]));
+    let lockdown = match lockdown {
+        Ok(report) if report.missing().next().is_none() => "complete".into(),
+        Ok(report) => {
+            let missing: Vec<String> =
+                report.missing().map(|(layer, why)| format!("{layer} ({why})")).collect();
+            format!("missing: {}", missing.join(", "))
+        }
+        Err(error) => format!("cannot be tried: {error}"),
+    };
+    let lines: Vec<(&str, String)> = lines.into_iter().chain([("lock-down", lockdown)]).collect();
     if arguments.json {
         let object: serde_json::Map<_, _> =
             lines.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();

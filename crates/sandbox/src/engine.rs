@@ -1,6 +1,7 @@
 //! The engine: one per process, shared by every snapshot and run.
 
 use std::fmt;
+use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,9 @@ pub struct EngineOptions {
     pub metering: bool,
     /// How memories are reset; `None` picks the fastest that this machine has.
     pub reset: Option<ResetMethod>,
-    /// `/proc/self/pagemap`, opened by a process that may no longer do so.
-    pub pagemap: Option<Arc<std::fs::File>>,
+    /// This process's own `/proc/self/pagemap`, opened before it could no longer be; `None` opens it.
+    /// Opened by another process (before a fork, say) it would tell of that one's memory.
+    pub pagemap: Option<Arc<File>>,
 }
 
 /// Why an engine cannot be had on this machine.
@@ -90,8 +92,7 @@ impl Engine {
             return Err(EngineError::PageSize(page));
         }
         let start = |error: wasmtime::Error| EngineError::Start(format!("{error:?}"));
-        let method = options.reset.unwrap_or_else(ResetMethod::detect);
-        let slots = SlotPool::new(method).map_err(EngineError::Memory)?;
+        let slots = SlotPool::new(options.reset, options.pagemap).map_err(EngineError::Memory)?;
 
         let mut config = Config::new();
         tuning::tune(&mut config, options.metering);

@@ -18,6 +18,7 @@ mod stack;
 
 use std::cell::RefCell;
 use std::ffi::c_void;
+use std::fs::File;
 use std::io;
 use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,7 +47,7 @@ pub enum ResetMethod {
 impl ResetMethod {
     /// The method for this machine: copy-back where the kernel can list written pages.
     pub fn detect() -> Self {
-        match Pagemap::open() {
+        match Pagemap::open(None) {
             Ok(_) => Self::CopyBack,
             Err(_) => Self::Discard,
         }
@@ -78,10 +79,15 @@ struct Idle {
 }
 
 impl SlotPool {
-    pub(crate) fn new(method: ResetMethod) -> io::Result<Arc<Self>> {
+    /// `None` takes the fastest method there is. `opened` is this process's page map, if it is open.
+    pub(crate) fn new(
+        method: Option<ResetMethod>,
+        opened: Option<Arc<File>>,
+    ) -> io::Result<Arc<Self>> {
         let pagemap = match method {
-            ResetMethod::CopyBack => Some(Pagemap::open()?),
-            ResetMethod::Discard => None,
+            Some(ResetMethod::CopyBack) => Some(Pagemap::open(opened)?),
+            Some(ResetMethod::Discard) => None,
+            None => Pagemap::open(opened).ok(),
         };
         Ok(Arc::new(Self { pagemap, idle: Mutex::default() }))
     }

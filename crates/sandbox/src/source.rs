@@ -65,13 +65,45 @@ impl Source {
         Self { entry: false, ..Self::entry(name, text) }
     }
 
+    /// Replaces TypeScript's types by spaces, on the calling thread, which must have a stack of
+    /// [`Source::strip_stack`] bytes; other sources stay as they are. The snapshot built from the
+    /// result is that of the source itself. For processes that cannot start threads:
+    /// [`crate::Snapshot::build`] starts one by itself for what is still TypeScript.
+    ///
+    /// Nothing ends a parse that takes too long: some sources take minutes. The process must be one
+    /// that can be ended from outside.
+    ///
+    /// # Errors
+    /// The source's own syntax error.
+    pub fn strip_types(self) -> Result<Self, ScriptError> {
+        if self.kind != SourceKind::TypeScript {
+            return Ok(self);
+        }
+        let text = strip_here(&self.name, self.text)?;
+        Ok(Self { text, kind: SourceKind::JavaScript, ..self })
+    }
+
+    /// The stack that [`Source::strip_types`] needs for TypeScript of at most this many bytes: some
+    /// 4 KiB per byte, as the parser recurses. What is not touched costs addresses only.
+    pub const fn strip_stack(bytes: usize) -> usize {
+        /// The parser recurses at most once per byte of source, and its frames for one level of
+        /// nesting take less than this (tests/typescript.rs tries the worst).
+        const STACK_PER_BYTE: usize = 4096;
+        const STACK_AT_LEAST: usize = 16 << 20;
+        let bytes = if bytes > Self::MAX_TYPESCRIPT { Self::MAX_TYPESCRIPT } else { bytes };
+        STACK_AT_LEAST + STACK_PER_BYTE * bytes
+    }
+
+    /// Bytes that a TypeScript file may have: hand-written ones are a hundredth of it.
+    pub const MAX_TYPESCRIPT: usize = 1 << 20;
+
     /// The JavaScript to evaluate, and the ABI's number for its form (`SOURCE_*` in lode.h).
     pub(crate) fn to_javascript(&self) -> Result<(String, i32), ScriptError> {
         match self.kind {
             SourceKind::Module => Ok((self.text.clone(), 0)),
             SourceKind::Script => Ok((self.text.clone(), 1)),
             SourceKind::JavaScript => Ok((self.text.clone(), 2)),
-            SourceKind::TypeScript => Ok((strip_types(&self.name, &self.text)?, 2)),
+            SourceKind::TypeScript => Ok((strip_aside(&self.name, &self.text)?, 2)),
             SourceKind::Json => match serde_json::from_str::<serde::de::IgnoredAny>(&self.text) {
                 // Parsed when evaluated: as an expression, a `__proto__` key would set the prototype. A
                 // JSON string is a JavaScript string (ECMAScript 2019).
@@ -89,55 +121,61 @@ impl Source {
     }
 }
 
-#[cfg(not(feature = "typescript"))]
-fn strip_types(name: &str, _: &str) -> Result<String, ScriptError> {
-    Err(ScriptError {
+fn syntax_error(name: &str, message: String, line: usize, column: usize) -> ScriptError {
+    ScriptError {
         name: "SyntaxError".into(),
-        message: "this build does not accept TypeScript (feature `typescript`)".into(),
-        stack: format!("    at {name}:1:1\n"),
-    })
+        message,
+        stack: format!("    at {name}:{line}:{column}\n"),
+    }
+}
+
+#[cfg(not(feature = "typescript"))]
+fn strip_here(name: &str, _: String) -> Result<String, ScriptError> {
+    let message = "this build does not accept TypeScript (feature `typescript`)";
+    Err(syntax_error(name, message.into(), 1, 1))
+}
+
+#[cfg(not(feature = "typescript"))]
+fn strip_aside(name: &str, _: &str) -> Result<String, ScriptError> {
+    strip_here(name, String::new())
 }
 
 /// Replaces types by spaces, so that every line and column stays where it was.
 #[cfg(feature = "typescript")]
-fn strip_types(name: &str, text: &str) -> Result<String, ScriptError> {
-    /// The parser recurses, at most once per byte of source, and its frames for one level of nesting
-    /// take less than this (tests/typescript.rs tries the worst). Untouched stack costs nothing.
-    const STACK_PER_BYTE: usize = 4096;
-    const STACK_AT_LEAST: usize = 16 << 20;
+fn strip_here(name: &str, text: String) -> Result<String, ScriptError> {
+    if text.len() > Source::MAX_TYPESCRIPT {
+        let message = format!("a TypeScript file may have {} bytes", Source::MAX_TYPESCRIPT);
+        return Err(syntax_error(name, message, 1, 1));
+    }
+    typescript::strip(name, text)
+        .map_err(|(message, line, column)| syntax_error(name, message, line, column))
+}
+
+/// [`strip_here`] on a thread of its own, with the stack that it needs and for a bounded time.
+#[cfg(feature = "typescript")]
+fn strip_aside(name: &str, text: &str) -> Result<String, ScriptError> {
     /// Some nestings take the parser quadratic time, and nothing can interrupt it: past this, its thread
     /// is left behind. A large honest file takes a hundredth of it.
     const PATIENCE: Duration = Duration::from_secs(10);
-    /// Bounds the above; hand-written files are a hundredth of it.
-    const MAX_BYTES: usize = 1 << 20;
 
-    let syntax_error = |message: String, line: usize, column: usize| ScriptError {
-        name: "SyntaxError".into(),
-        message,
-        stack: format!("    at {name}:{line}:{column}\n"),
-    };
-    if text.len() > MAX_BYTES {
-        return Err(syntax_error(format!("a TypeScript file may have {MAX_BYTES} bytes"), 1, 1));
-    }
-    let stack = STACK_AT_LEAST + STACK_PER_BYTE * text.len();
     let (sender, receiver) = mpsc::channel();
     let (name_owned, text) = (name.to_owned(), text.to_owned());
+    let stack = Source::strip_stack(text.len());
     let stripped = std::thread::Builder::new().stack_size(stack).spawn(move || {
         // Nobody listens any more when it took too long.
-        let _ = sender.send(typescript::strip(&name_owned, text));
+        let _ = sender.send(strip_here(&name_owned, text));
     });
     if let Err(error) = stripped {
-        return Err(syntax_error(format!("no thread to parse on: {error}"), 1, 1));
+        return Err(syntax_error(name, format!("no thread to parse on: {error}"), 1, 1));
     }
     match receiver.recv_timeout(PATIENCE) {
-        Ok(Ok(code)) => Ok(code),
-        Ok(Err((message, line, column))) => Err(syntax_error(message, line, column)),
+        Ok(result) => result,
         Err(RecvTimeoutError::Timeout) => {
-            Err(syntax_error("the TypeScript takes too long to parse".into(), 1, 1))
+            Err(syntax_error(name, "the TypeScript takes too long to parse".into(), 1, 1))
         }
         // A parser bug that a source reached is that source's error, not a crash.
         Err(RecvTimeoutError::Disconnected) => {
-            Err(syntax_error("the TypeScript parser gave up".into(), 1, 1))
+            Err(syntax_error(name, "the TypeScript parser gave up".into(), 1, 1))
         }
     }
 }

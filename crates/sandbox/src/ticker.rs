@@ -1,8 +1,8 @@
 //! The tick: one thread that moves Wasmtime's epoch on, by which runs are preempted.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -41,9 +41,14 @@ impl Ticker {
             ended: AtomicBool::new(false),
         });
         let theirs = shared.clone();
-        let handle = thread::Builder::new()
-            .name("lode-tick".into())
-            .spawn(move || run(&engine, &slots, &theirs))?;
+        let started = Arc::new(Barrier::new(2));
+        let begun = started.clone();
+        let handle = thread::Builder::new().name("lode-tick".into()).spawn(move || {
+            begun.wait();
+            run(&engine, &slots, &theirs);
+        })?;
+        // A thread's first steps take system calls that a process may give up after this.
+        started.wait();
         Ok(Self { shared, thread: handle.thread().clone() })
     }
 

@@ -5,12 +5,13 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 use super::PAGE;
 
 /// `/proc/self/pagemap`, opened before a process locks itself down (one that is not dumpable cannot
 /// open it later).
-pub(super) struct Pagemap(File);
+pub(super) struct Pagemap(Arc<File>);
 
 /// `struct page_region` of linux/fs.h.
 #[repr(C)]
@@ -54,9 +55,13 @@ const PAGE_IS_PFNZERO: u64 = 1 << 5;
 const REGIONS: usize = 256;
 
 impl Pagemap {
-    /// Fails where the kernel has no `PAGEMAP_SCAN`, or hides the page map.
-    pub(super) fn open() -> io::Result<Self> {
-        let pagemap = Self(File::open("/proc/self/pagemap")?);
+    /// Uses `opened`, or opens the page map. Fails where the kernel has no `PAGEMAP_SCAN`, or hides
+    /// the page map.
+    pub(super) fn open(opened: Option<Arc<File>>) -> io::Result<Self> {
+        let pagemap = match opened {
+            Some(opened) => Self(opened),
+            None => Self(Arc::new(File::open("/proc/self/pagemap")?)),
+        };
         let probe = [0_u8; PAGE];
         // Any address will do: asking is what tells whether the ioctl exists.
         pagemap.private_pages(probe.as_ptr() as usize & !(PAGE - 1), PAGE)?;

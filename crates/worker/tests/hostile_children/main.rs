@@ -1,5 +1,5 @@
 //! Children that lie, die or fall silent: whatever they do, each task has exactly one answer, nobody
-//! else is blamed, nothing leaks and service goes on. The child here is `tests/liar`.
+//! else is blamed, nothing leaks and service goes on. The child here is `liar/`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
