@@ -27,7 +27,7 @@ test: setup lint js-test
 	$(CARGO) test --release --locked --workspace --doc
 
 js-test:
-	node --test crates/guest/js/test/
+	node --test crates/guest/js/test/*.test.mjs
 
 lint: setup
 	$(CARGO) fmt --all --check

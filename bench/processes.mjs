@@ -4,9 +4,10 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 const lode = path.resolve(process.argv[2]);
-const workloads = path.join(import.meta.dirname, 'workloads');
+const workloads = fileURLToPath(new URL('workloads', import.meta.url));
 const folder = mkdtempSync(path.join(tmpdir(), 'lode-processes-'));
 const script = path.join(folder, 'presave.mjs');
 writeFileSync(script, `${readFileSync(path.join(workloads, 'presave.js'))}\nexport { handler };\n`);

@@ -16,7 +16,7 @@ if ((${#missing[@]})); then
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"
   else
     echo "error: missing: ${missing[*]}. Install them with this system's packages" \
-      "(clang 14 or later that can target wasm32; Node.js 20 or later for the tests)." >&2
+      "(clang 14 or later that can target wasm32; Node.js 18 or later for the tests)." >&2
     exit 1
   fi
 fi

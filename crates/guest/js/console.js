@@ -24,7 +24,7 @@
     StringPrototypeSlice,
   } = primordials;
   const { inspect, list, replaceAll } = internal;
-  const { inheritedData, isData, primitive, shortened } = internal.leaves;
+  const { isData, primitive, shortened, stackOf } = internal.leaves;
 
   const DEBUG = 0;
   const INFO = 1;
@@ -212,9 +212,9 @@
     trace(...args) {
       const head = args.length === 0 ? 'Trace' : 'Trace: ' + internal.format(args);
       try {
-        internal.fail(Error, ''); // for a stack without our frames
+        throw new Error(); // even out of memory or stack there is something to catch
       } catch (here) {
-        const stack = inheritedData(here, 'stack');
+        const stack = stackOf(here);
         const at = typeof stack === 'string' ? StringPrototypeIndexOf(stack, '    at ') : -1;
         const end = typeof stack === 'string' && StringPrototypeEndsWith(stack, '\n') ? -1 : undefined;
         write(INFO, at < 0 ? head : head + '\n' + StringPrototypeSlice(stack, at, end));

@@ -1,7 +1,7 @@
 // Errors: those we throw at customers, and how a run's own error is told to the host.
 (function (native, primordials, internal) {
   'use strict';
-  const { Error, StringPrototypeIndexOf, StringPrototypeSlice, StringPrototypeEndsWith } = primordials;
+  const { Error, StringPrototypeSlice } = primordials;
 
   const FINISH_ERROR = 2;
   const FINISH_ABORTED = 3;
@@ -13,50 +13,18 @@
   const cut = (text, max) => (text.length <= max ? text
     : StringPrototypeSlice(text, 0, max) + '… (' + text.length + ' characters)');
 
-  // Removes the frames of bootstrap files, and the native frames they called.
-  internal.cleanStack = (stack) => {
-    let clean = '';
-    let natives = '';
-    let start = 0;
-    while (start < stack.length) {
-      let end = StringPrototypeIndexOf(stack, '\n', start);
-      if (end < 0) end = stack.length;
-      const line = StringPrototypeSlice(stack, start, end);
-      start = end + 1;
-      if (StringPrototypeIndexOf(line, 'lode:') >= 0) {
-        natives = '';
-      } else if (StringPrototypeEndsWith(line, '(native)')) {
-        natives += line + '\n';
-      } else {
-        clean += natives + line + '\n';
-        natives = '';
-      }
-    }
-    return clean + natives;
-  };
-
   // Without what a customer's accessor or Error.prepareStackTrace makes of it.
   const stackOf = (error) => {
     const stack = internal.leaves?.stackOf(error);
     return typeof stack === 'string' ? stack : '';
   };
 
-  const withCleanStack = (error) => {
-    primordials.ObjectDefineProperty(error, 'stack', {
-      __proto__: null,
-      value: internal.cleanStack(stackOf(error)),
-      writable: true,
-      configurable: true,
-    });
-    return error;
-  };
-
-  // Throws a new Ctor(message) whose stack shows only the customer's frames.
+  // Throws a new Ctor(message). Stacks show only the customer's frames: c/frames.c.
   internal.fail = (Ctor, message) => {
-    throw withCleanStack(new Ctor(message));
+    throw new Ctor(message);
   };
   internal.failDom = (message, name) => {
-    throw withCleanStack(new primordials.DOMException(message, name));
+    throw new primordials.DOMException(message, name);
   };
 
   // A property of a hostile value, if it can be read and is a string.
@@ -79,7 +47,7 @@
       __proto__: null,
       name: cut(stringOf(thrown, 'name') ?? 'Error', MAX_MESSAGE),
       message: cut(stringOf(thrown, 'message') ?? '', MAX_MESSAGE),
-      stack: cut(internal.cleanStack(stackOf(thrown)), MAX_STACK),
+      stack: cut(stackOf(thrown), MAX_STACK),
     };
   };
 
@@ -98,6 +66,6 @@
         configurable: true,
       });
     }
-    return withCleanStack(error);
+    return error;
   };
 })

@@ -158,7 +158,6 @@
     if (typeof message === 'string' && message !== '') head += ': ' + message;
     let stack = stackOf(v);
     if (typeof stack !== 'string' || stack === '') return '[' + head + ']';
-    if (internal.cleanStack !== undefined) stack = internal.cleanStack(stack);
     while (StringPrototypeEndsWith(stack, '\n')) stack = StringPrototypeSlice(stack, 0, -1);
     return StringPrototypeStartsWith(stack, head) ? stack : stack === '' ? head : head + '\n' + stack;
   };

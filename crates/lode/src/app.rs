@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lode_sandbox::{Handler, Source, SourceKind};
+use lode_sandbox::{FindError, Handler, Snapshot, Source, SourceKind};
 
 use crate::Failure;
 
@@ -96,72 +96,23 @@ fn cannot_read(path: &Path, error: &std::io::Error) -> Failure {
     Failure::usage(format!("cannot read {}: {error}", path.display()))
 }
 
-/// How a handler is called on the command line: `orders/onPreSave`, an endpoint's name, or
-/// `file#function`.
-pub(crate) fn short_name(handler: &Handler) -> String {
-    let parts: Vec<&str> = handler.script.split('/').collect();
-    let stem = |file: &str| file.rsplit_once('.').map_or(file, |(stem, _)| stem).to_owned();
-    match parts.as_slice() {
-        ["collections", collection, _] => format!("{collection}/{}", handler.name),
-        ["collections", file] => format!("{}/{}", stem(file), handler.name),
-        ["endpoints", file] if handler.name == "onRequest" => stem(file),
-        _ => format!("{}#{}", handler.script, handler.name),
-    }
-}
-
-/// The handler that `name` means; without a name, the only one.
-pub(crate) fn select(handlers: &[Handler], name: Option<&str>) -> Result<usize, Failure> {
-    let matches: Vec<usize> = (0..handlers.len())
-        .filter(|&index| {
-            let handler = &handlers[index];
-            name.is_none_or(|name| {
-                handler.name == name
-                    || short_name(handler) == name
-                    || format!("{}#{}", handler.script, handler.name) == name
+/// The handler that `name` means ([`Snapshot::find`]); without a name, the only one.
+pub(crate) fn select(snapshot: &Snapshot, name: Option<&str>) -> Result<usize, Failure> {
+    match name {
+        Some(name) => snapshot.find(name).map_err(|error| {
+            Failure::usage(match error {
+                FindError::None(all) => {
+                    format!("no handler `{name}`; there are: {}", all.join(", "))
+                }
+                FindError::Several(these) => {
+                    format!("several handlers are called `{name}`: {}", these.join(", "))
+                }
             })
-        })
-        .collect();
-    let list = || {
-        let names: Vec<String> = handlers.iter().map(short_name).collect();
-        names.join(", ")
-    };
-    match (matches.as_slice(), name) {
-        ([one], _) => Ok(*one),
-        ([], Some(name)) => {
-            Err(Failure::usage(format!("no handler `{name}`; there are: {}", list())))
+        }),
+        None if snapshot.handlers().len() == 1 => Ok(0),
+        None => {
+            let names: Vec<String> = snapshot.handlers().iter().map(Handler::short_name).collect();
+            Err(Failure::usage(format!("choose a handler with --hook: {}", names.join(", "))))
         }
-        (_, Some(name)) => {
-            Err(Failure::usage(format!("several handlers are called `{name}`: {}", list())))
-        }
-        (_, None) => Err(Failure::usage(format!("choose a handler with --hook: {}", list()))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use lode_sandbox::Form;
-
-    fn handler(script: &str, name: &str) -> Handler {
-        Handler { script: script.into(), name: name.into(), form: Form::Script }
-    }
-
-    #[test]
-    fn handlers_are_found_by_function_short_name_and_file() {
-        let all = [
-            handler("collections/orders/onPreSave.js", "onPreSave"),
-            handler("collections/users.js", "onPreSave"),
-            handler("endpoints/ping.js", "onRequest"),
-        ];
-        let find = |name| select(&all, Some(name)).ok();
-        assert_eq!(find("orders/onPreSave"), Some(0));
-        assert_eq!(find("users/onPreSave"), Some(1));
-        assert_eq!(find("onRequest"), Some(2));
-        assert_eq!(find("ping"), Some(2));
-        assert_eq!(find("collections/users.js#onPreSave"), Some(1));
-        assert_eq!(find("onPreSave"), None);
-        assert_eq!(find("nothing"), None);
-        assert!(select(&all, None).is_err());
-        assert_eq!(select(&all[..1], None).ok(), Some(0));
     }
 }

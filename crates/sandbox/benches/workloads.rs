@@ -10,11 +10,12 @@ mod support;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
+use futures_executor::block_on;
 use lode_sandbox::{
     Engine, EngineOptions, Event, Invocation, Json, Limits, Sandbox, Snapshot, Source, Step,
     deploy_limits,
 };
-use support::{Workload, block_on, json};
+use support::{Workload, json};
 
 /// Benchmarks are trusted, and loaded machines are slow.
 fn limits() -> Limits {

@@ -32,6 +32,31 @@ pub struct Handler {
     pub form: Form,
 }
 
+impl Handler {
+    /// The shortest name that says where it is, in Kinvey's layout: `orders/onPreSave` of a collection,
+    /// an endpoint's name, else `script#function`.
+    pub fn short_name(&self) -> String {
+        let parts: Vec<&str> = self.script.split('/').collect();
+        let stem = |file: &str| file.rsplit_once('.').map_or(file, |(stem, _)| stem).to_owned();
+        match parts.as_slice() {
+            ["collections", collection, _] => format!("{collection}/{}", self.name),
+            ["collections", file] => format!("{}/{}", stem(file), self.name),
+            ["endpoints", file] if self.name == "onRequest" => stem(file),
+            _ => format!("{}#{}", self.script, self.name),
+        }
+    }
+
+    /// Whether `name` means it: its function's name, its [`Handler::short_name`], or
+    /// `script#function`.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name
+            || self.short_name() == name
+            || name
+                .rsplit_once('#')
+                .is_some_and(|(script, name)| self.script == script && self.name == name)
+    }
+}
+
 /// How a handler is called (design.md, section 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -261,25 +286,9 @@ impl Snapshot {
         &self.handlers
     }
 
-    /// The one handler called `name`: a function's name, or `script#function`.
+    /// The one handler called `name`, in any of the ways of [`Handler::is_called`].
     pub fn find(&self, name: &str) -> Result<usize, FindError> {
-        let matches: Vec<usize> = self
-            .handlers
-            .iter()
-            .enumerate()
-            .filter(|(_, handler)| {
-                handler.name == name
-                    || name.split_once('#').is_some_and(|(script, name)| {
-                        handler.script == script && handler.name == name
-                    })
-            })
-            .map(|(index, _)| index)
-            .collect();
-        match matches.as_slice() {
-            [] => Err(FindError::None),
-            [one] => Ok(*one),
-            _ => Err(FindError::Several),
-        }
+        find(&self.handlers, name)
     }
 
     pub(crate) fn image(&self) -> &Arc<Image> {
@@ -291,13 +300,36 @@ impl Snapshot {
     }
 }
 
-/// Why [`Snapshot::find`] found nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why [`Snapshot::find`] found no handler, with the short names of those it had to choose from.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FindError {
-    /// No handler has that name.
-    None,
-    /// Several scripts have one: name it as `script#function`.
-    Several,
+    /// None has that name; there are these.
+    None(Vec<String>),
+    /// Several have it, these: name one of them.
+    Several(Vec<String>),
+}
+
+impl fmt::Display for FindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None(all) => write!(f, "no such handler; there are: {}", all.join(", ")),
+            Self::Several(these) => {
+                write!(f, "several handlers have that name: {}", these.join(", "))
+            }
+        }
+    }
+}
+
+impl std::error::Error for FindError {}
+
+fn find(handlers: &[Handler], name: &str) -> Result<usize, FindError> {
+    let found: Vec<usize> =
+        (0..handlers.len()).filter(|&index| handlers[index].is_called(name)).collect();
+    match found.as_slice() {
+        [] => Err(FindError::None(handlers.iter().map(Handler::short_name).collect())),
+        [one] => Ok(*one),
+        _ => Err(FindError::Several(found.iter().map(|&at| handlers[at].short_name()).collect())),
+    }
 }
 
 fn build(
@@ -447,5 +479,42 @@ fn failure(guest: &mut Guest, error: &wasmtime::Error, compiling: bool) -> Build
             message: "top-level code broke its engine".into(),
             stack: String::new(),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handlers_are_found_by_function_short_name_and_file() {
+        let all = [
+            ("collections/orders/onPreSave.js", "onPreSave"),
+            ("collections/users.js", "onPreSave"),
+            ("endpoints/ping.js", "onRequest"),
+            ("lib/a#b.mjs", "go"),
+        ]
+        .map(|(script, name)| Handler {
+            script: script.into(),
+            name: name.into(),
+            form: Form::Script,
+        });
+        for (name, index) in [
+            ("orders/onPreSave", 0),
+            ("users/onPreSave", 1),
+            ("collections/users.js#onPreSave", 1),
+            ("onRequest", 2),
+            ("ping", 2),
+            ("endpoints/ping.js#onRequest", 2),
+            ("lib/a#b.mjs#go", 3),
+        ] {
+            assert_eq!(find(&all, name), Ok(index), "{name}");
+        }
+        let names = |range: std::ops::Range<usize>| -> Vec<String> {
+            let all = ["orders/onPreSave", "users/onPreSave", "ping", "lib/a#b.mjs#go"];
+            all[range].iter().map(|name| (*name).to_owned()).collect()
+        };
+        assert_eq!(find(&all, "onPreSave"), Err(FindError::Several(names(0..2))));
+        assert_eq!(find(&all, "nothing"), Err(FindError::None(names(0..4))));
     }
 }

@@ -84,9 +84,9 @@ fn every_way_to_fail_is_the_scripts_error_at_its_place() {
 
 #[test]
 fn response_error_takes_anything() {
-    assert_error(&run_app(&kinvey("response.error('text');")), "Error", "text");
-    assert_error(&run_app(&kinvey("response.error();")), "Error", "response.error");
-    assert_error(&run_app(&kinvey("response.error({ a: 1 });")), "Error", "a: 1");
+    for (given, message) in [("'text'", "text"), ("", "response.error"), ("{ a: 1 }", "a: 1")] {
+        assert_error(&run_app(&kinvey(&format!("response.error({given});"))), "Error", message);
+    }
 }
 
 #[test]
@@ -265,32 +265,26 @@ fn module_graphs_with_cycles_and_json_evaluate_once() {
 }
 
 #[test]
-fn an_import_may_be_of_a_source_that_comes_later() {
-    let sources = [
-        Source::entry(
-            "a.mjs",
+fn an_import_finds_what_comes_later_and_data_as_it_is() {
+    for (library, text, entry, expected) in [
+        (
+            "b.mjs",
+            "export const b = 1;",
             "import { b } from './b.mjs'; export function onRequest() { return b; }",
+            json!(1),
         ),
-        Source::library("b.mjs", "export const b = 1;"),
-    ];
-    let snapshot = deploy(&sources).expect("it builds");
-    assert_eq!(body(&run_handler(&snapshot, "onRequest", "{}", &patient()).outcome), json!(1));
-}
-
-#[test]
-fn a_proto_key_in_a_json_module_is_a_plain_property() {
-    let sources = [
-        Source::library("data.json", r#"{"__proto__":{"x":1}}"#),
-        Source::entry(
-            "a.mjs",
+        (
+            "data.json",
+            r#"{"__proto__":{"x":1}}"#,
             "import data from './data.json'; export function onRequest() { return Object.keys(data); }",
+            json!(["__proto__"]),
         ),
-    ];
-    let snapshot = deploy(&sources).expect("it builds");
-    assert_eq!(
-        body(&run_handler(&snapshot, "onRequest", "{}", &patient()).outcome),
-        json!(["__proto__"])
-    );
+    ] {
+        let sources = [Source::entry("a.mjs", entry), Source::library(library, text)];
+        let snapshot = deploy(&sources).expect("it builds");
+        let outcome = run_handler(&snapshot, "onRequest", "{}", &patient()).outcome;
+        assert_eq!(body(&outcome), expected, "{entry}");
+    }
 }
 
 #[test]
@@ -570,9 +564,7 @@ impl Host for Fickle {
 
 #[test]
 fn a_recorded_run_is_replayed_with_the_same_outcome_and_cost() {
-    let metered = Engine::new(EngineOptions { metering: true, ..EngineOptions::default() })
-        .expect("an engine");
-    for engine in [support::engine(), &metered] {
+    for engine in [support::engine(), &metered()] {
         let snapshot = chance(engine);
         let host = Fickle(Cell::new(1));
         let invocation = Invocation { handler: 0, request: "{\"a\":[1]}" };
@@ -640,16 +632,70 @@ fn recording_a_handler_that_is_not_there_is_no_panic() {
     assert!(matches!(report.outcome, Outcome::Platform { .. }), "{report:?}");
 }
 
+fn metered() -> Engine {
+    Engine::new(EngineOptions { metering: true, ..EngineOptions::default() }).expect("an engine")
+}
+
 #[test]
-fn a_metered_run_costs_the_same_every_time() {
-    let metered = Engine::new(EngineOptions { metering: true, ..EngineOptions::default() })
-        .expect("an engine");
-    let snapshot = chance(&metered);
-    let costs: BTreeSet<Option<u64>> = (0..5)
-        .map(|_| {
-            let invocation = Invocation { handler: 0, request: "{}" };
-            block_on(run(&snapshot, &invocation, &patient(), SEED, &TestHost::default())).usage.cost
-        })
-        .collect();
+fn a_metered_run_costs_the_same_every_time_and_more_work_costs_more() {
+    let engine = metered();
+    let source = Source::entry(
+        "app.mjs",
+        modern(
+            "let s = 0; for (let i = 0; i < request.body; i++) s += i; return s + Math.random();",
+        ),
+    );
+    let limits = Limits { cpu: Duration::from_secs(60), ..lode_sandbox::deploy_limits() };
+    let [first, again] = [(); 2]
+        .map(|()| Snapshot::build(&engine, &[source.clone()], &limits).0.expect("it builds"));
+    let cost = |snapshot: &Snapshot, body: u32| {
+        let report =
+            run_handler(snapshot, "onRequest", &format!(r#"{{"body":{body}}}"#), &patient());
+        assert!(report.outcome.is_success(), "{report:?}");
+        report.usage.cost.expect("a metered engine counts")
+    };
+    // Whatever ran before, and whichever of two equal snapshots it is.
+    let costs = BTreeSet::from([
+        cost(&first, 1000),
+        cost(&first, 1000),
+        cost(&again, 1000),
+        (cost(&first, 7), cost(&first, 1000)).1,
+    ]);
     assert_eq!(costs.len(), 1, "{costs:?}");
+    let thousand = cost(&first, 1000);
+    assert!(
+        cost(&first, 2000) > thousand + 1000,
+        "a thousand more turns are more than 1,000 units"
+    );
+    assert!(cost(&first, 1001) > thousand);
+    let plain = run_handler(&app(&modern("return 1")), "onRequest", "{}", &patient());
+    assert_eq!(plain.usage.cost, None, "an engine that does not meter does not guess");
+}
+
+#[test]
+fn limits_hold_on_a_metered_engine() {
+    let engine = metered();
+    let small = Limits {
+        cpu: Duration::from_millis(30),
+        memory: 16 << 20,
+        log: 1 << 10,
+        calls: 3,
+        ..patient()
+    };
+    let roomy = Limits { cpu: Duration::from_secs(60), ..small.clone() };
+    let brief_wait = Limits { wall: Duration::from_millis(50), ..patient() };
+    for (limit, limits, text) in [
+        (Limit::Cpu, &small, "for (;;);"),
+        (Limit::Cpu, &small, "'x'.repeat(1e5).match(/(x+x+)+y/);"),
+        (Limit::Memory, &roomy, "const all = []; for (;;) all.push(new Uint8Array(1 << 20));"),
+        (Limit::Log, &small, "for (;;) console.log('x');"),
+        (Limit::Calls, &small, "for (;;) context.hostCall('echo', 1);"),
+        (Limit::Wall, &brief_wait, "await context.hostCall('never');"),
+    ] {
+        let sources = [Source::entry("app.mjs", modern(text))];
+        let snapshot = Snapshot::build(&engine, &sources, &roomy).0.expect("it builds");
+        let report = run_handler(&snapshot, "onRequest", "{}", limits);
+        assert_limit(&report.outcome, limit);
+        assert!(report.usage.cost.is_some_and(|cost| cost > 0), "{text}: {report:?}");
+    }
 }

@@ -392,3 +392,67 @@ fn files_that_could_still_change_are_refused() {
     let null = std::fs::File::open("/dev/null").expect("opened");
     Snapshot::from_file(support::engine(), null.into()).expect_err("a device");
 }
+
+// ---- memory of idle slots ----
+
+/// Private memory of this process that is resident now, in MiB.
+fn resident_mib() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("this process's status");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a line");
+    line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") >> 10
+}
+
+/// Many runs at once write on all of an app's memory, and end.
+fn idle_slots_hold_no_memory(method: ResetMethod, mib_each: usize, release: bool) {
+    const RUNS: usize = 16;
+    // What is measured is the process's. nextest gives each test one; under `cargo test` at least these
+    // two must not meet.
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let Some(engine) = engine(method) else { return };
+    let text = format!(
+        "const kept = new Uint8Array({} << 20).fill(7);
+         export async function onRequest(request, context) {{
+           kept.fill(9); await context.hostCall('never', 1);
+         }}",
+        mib_each
+    );
+    let snapshot = build(&engine, &text);
+    let before = resident_mib();
+    let sandboxes: Vec<Sandbox> = (0..RUNS)
+        .map(|_| {
+            let mut sandbox = Sandbox::new(&snapshot, patient()).expect("a sandbox");
+            let invocation = Invocation { handler: 0, request: "{}" };
+            let step = block_on(sandbox.start(&invocation, SEED, NOW));
+            assert!(matches!(step, lode_sandbox::Step::Waiting { .. }), "{step:?}");
+            sandbox
+        })
+        .collect();
+    let busy = resident_mib();
+    // Three quarters: other tests of this process give memory back meanwhile.
+    let margin = RUNS * mib_each / 4;
+    assert!(busy >= before + 3 * margin, "{before} MiB, {busy} MiB with all runs alive");
+    drop(sandboxes);
+    if release {
+        assert_eq!(engine.release_idle(Duration::ZERO), 0);
+    }
+    let idle = resident_mib();
+    assert!(idle <= before + margin, "{before} MiB, {busy} MiB busy, {idle} MiB idle");
+    // And the app still runs, from its image.
+    let memory = memory_of(&snapshot);
+    let written = memory.windows(4096).step_by(4096).any(|page| page.iter().all(|byte| *byte == 9));
+    assert!(!written, "a page of the runs before");
+}
+
+#[test]
+fn idle_slots_give_their_memory_back_when_released() {
+    // Below the bound of what a slot may keep, so that copy-back does keep it until then.
+    idle_slots_hold_no_memory(ResetMethod::CopyBack, 3, true);
+    idle_slots_hold_no_memory(ResetMethod::Discard, 3, true);
+}
+
+#[test]
+fn a_slot_keeps_only_so_much_memory_between_runs() {
+    idle_slots_hold_no_memory(ResetMethod::CopyBack, 8, false);
+    idle_slots_hold_no_memory(ResetMethod::Discard, 8, false);
+}

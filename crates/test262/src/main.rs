@@ -93,7 +93,7 @@ fn compare(arguments: &Arguments) -> Result<usize, Box<dyn Error>> {
             };
             for variant in variants {
                 let sandboxed = sandboxes.run(&variant);
-                let native = native::run(&variant, time)
+                let native = native::run(&variant, time * 4)
                     .unwrap_or_else(|error| Ending::Platform(error.to_string()));
                 lock(&report).add(&variant, sandboxed, native);
             }

@@ -22,15 +22,15 @@ pub(crate) const STACK_BYTES: usize = 1 << 20;
 
 const MEMORY_BYTES: usize = 256 << 20;
 
-/// Runs a variant in an engine of its own. `Err` when there is none.
-pub(crate) fn run(variant: &Variant, time: Duration) -> Result<Ending> {
+/// Runs a variant in an engine of its own, for at most `wall`. `Err` when there is none.
+pub(crate) fn run(variant: &Variant, wall: Duration) -> Result<Ending> {
     let runtime = Runtime::new()?;
     runtime.set_max_stack_size(STACK_BYTES);
     runtime.set_memory_limit(MEMORY_BYTES);
     let (timed_out, started) = (Rc::new(Cell::new(false)), Instant::now());
     let flag = timed_out.clone();
     runtime.set_interrupt_handler(Some(Box::new(move || {
-        flag.set(started.elapsed() > time);
+        flag.set(started.elapsed() > wall);
         flag.get()
     })));
     let imports = variant.imports.clone();

@@ -1,12 +1,10 @@
 //! A variant inside the sandbox: a deployment, and one run of it.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use futures_executor::block_on;
 use lode_sandbox::{
     BuildError, Engine, Host, HostCall, HostError, HostReply, Invocation, Limits, Outcome,
     Snapshot, Source, SourceKind, run,
@@ -84,9 +82,7 @@ fn script(name: &str, tail: &str) -> Source {
     Source { name: name.into(), text, kind: SourceKind::Script, entry: true }
 }
 
-/// The runner stands in the test's folder, so that its imports find their files.
 fn sources(variant: &Variant) -> Vec<Source> {
-    let place = resolve(&variant.path, "./run.cjs").unwrap_or_default();
     let mut imports: BTreeMap<&String, &String> = variant.imports.iter().collect();
     if variant.mode == "module" {
         imports.remove(&variant.path);
@@ -94,11 +90,12 @@ fn sources(variant: &Variant) -> Vec<Source> {
     let mut sources: Vec<Source> =
         imports.iter().map(|(name, text)| module(name, text, false)).collect();
     if variant.mode == "module" {
+        let place = resolve(&variant.path, "./run.cjs").unwrap_or_default();
         let harness = json!(global_names(&variant.harness));
         sources.push(script(&place, &format!("\nconst harness = {harness};{REPORT_MODULE}")));
         sources.push(module(&variant.path, &variant.text, true));
     } else {
-        sources.push(script(&place, RUN_SCRIPT));
+        sources.push(script("run.cjs", RUN_SCRIPT));
     }
     sources
 }
@@ -135,15 +132,5 @@ impl Host for NoHost {
 
     async fn sleep(&self, duration: Duration) {
         thread::sleep(duration);
-    }
-}
-
-fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
-        }
     }
 }

@@ -24,7 +24,8 @@ pub(crate) struct Variant {
     pub(crate) harness: String,
     /// A script: with the harness before it, as one text. A module: alone.
     pub(crate) text: String,
-    /// Files it may import, by path below `test/`.
+    /// Files it may import, by their path as it names them: a module's lie below `test/`; a script's below
+    /// its own folder, as an evaluated text, which it is on both sides, has no place of its own.
     pub(crate) imports: BTreeMap<String, String>,
     /// Whether `$DONE` says how it ended.
     pub(crate) waits: bool,
@@ -92,7 +93,11 @@ impl Suite {
         };
         let path = file.strip_prefix(&self.root).unwrap_or(file).to_string_lossy().into_owned();
         let mut imports = BTreeMap::new();
-        self.imports(&path, &text, &mut imports);
+        if modes == ["module"] {
+            imports_of(&self.root, &path, &text, &mut imports);
+        } else if let (Some(folder), Some(name)) = (file.parent(), file.file_name()) {
+            imports_of(folder, &name.to_string_lossy(), &text, &mut imports);
+        }
         Ok(modes
             .iter()
             .map(|mode| Variant {
@@ -121,21 +126,22 @@ impl Suite {
         }
         Ok(harness)
     }
+}
 
-    /// Files that `text`, at `path`, names in quotes: whatever it imports is among them, itself too.
-    fn imports(&self, path: &str, text: &str, found: &mut BTreeMap<String, String>) {
-        for part in text
-            .split(['\'', '"', '`'])
-            .filter(|part| part.starts_with("./") || part.starts_with("../"))
-        {
-            let Some(target) = resolve(path, part) else { continue };
-            if found.contains_key(&target) {
-                continue;
-            }
-            let Ok(imported) = fs::read_to_string(self.root.join(&target)) else { continue };
-            found.insert(target.clone(), imported.clone());
-            self.imports(&target, &imported, found);
+/// Files that `text`, at `path` below `root`, names in quotes: whatever it imports is among them, itself
+/// too.
+fn imports_of(root: &Path, path: &str, text: &str, found: &mut BTreeMap<String, String>) {
+    for part in text
+        .split(['\'', '"', '`'])
+        .filter(|part| part.starts_with("./") || part.starts_with("../"))
+    {
+        let Some(target) = resolve(path, part) else { continue };
+        if found.contains_key(&target) {
+            continue;
         }
+        let Ok(imported) = fs::read_to_string(root.join(&target)) else { continue };
+        found.insert(target.clone(), imported.clone());
+        imports_of(root, &target, &imported, found);
     }
 }
 

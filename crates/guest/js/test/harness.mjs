@@ -2,11 +2,14 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import util from 'node:util';
+import v8 from 'node:v8';
 import vm from 'node:vm';
 import { randomFillSync } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 
 const { types } = util;
+// Node 18 has resizable buffers behind a flag, for contexts made afterwards.
+if (ArrayBuffer.prototype.resize === undefined) v8.setFlagsFromString('--harmony-rab-gsab');
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 
 // In the order of build/main.rs; run.js is left out: it needs the host's side of a run.
@@ -21,7 +24,7 @@ const FAKE_ERRORS = `(function (native, primordials, internal) {
   internal.failDom = (message, name) => { throw new primordials.DOMException(message, name); };
 })`;
 
-// What QuickJS-ng has and a bare V8 context of Node 20 lacks.
+// What QuickJS-ng has and a bare V8 context of Node 18 (Debian 12's) or 20 lacks.
 const PRELUDE = `(function (hooks) {
   const { targets, detach } = hooks;
   const { ArrayBuffer: Buffers, String: Text, Uint8Array: Bytes } = globalThis; // a hostile world has none later
@@ -39,6 +42,7 @@ const PRELUDE = `(function (hooks) {
   globalThis.DOMException = DOMException;
   globalThis.atob = hooks.atob;
   globalThis.btoa = hooks.btoa;
+  const hide = (object, name, value) => Object.defineProperty(object, name, { configurable: true, writable: true, value });
   const RealProxy = Proxy;
   const FakeProxy = function Proxy(target, handler) {
     const proxy = new RealProxy(target, handler);
@@ -51,18 +55,22 @@ const PRELUDE = `(function (hooks) {
     return { proxy, revoke() { targets.set(proxy, undefined); revoke(); } };
   };
   globalThis.Proxy = FakeProxy;
+  if (String.prototype.isWellFormed === undefined) {
+    hide(String.prototype, 'isWellFormed', function isWellFormed() { 'use strict'; return hooks.isWellFormed(this); });
+    hide(String.prototype, 'toWellFormed', function toWellFormed() { 'use strict'; return hooks.toWellFormed(this); });
+  }
+  if (!('unicodeSets' in RegExp.prototype)) {
+    Object.defineProperty(RegExp.prototype, 'unicodeSets', { configurable: true, get() { return false; } });
+  }
   if (ArrayBuffer.prototype.transfer === undefined) {
     Object.defineProperty(ArrayBuffer.prototype, 'detached', {
       configurable: true,
       get() { try { new Bytes(this); return false; } catch { return true; } },
     });
-    Object.defineProperty(ArrayBuffer.prototype, 'transfer', {
-      configurable: true, writable: true,
-      value: function transfer(length) {
-        const copy = new Buffers(length ?? 0);
-        detach(this);
-        return copy;
-      },
+    hide(ArrayBuffer.prototype, 'transfer', function transfer(length) {
+      const copy = new Buffers(length ?? 0);
+      detach(this);
+      return copy;
     });
   }
 })`;
@@ -71,12 +79,17 @@ const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
 const typedTag = Object.getOwnPropertyDescriptor(typedArray, Symbol.toStringTag).get;
 const lengthOf = Object.getOwnPropertyDescriptor(typedArray, 'length').get;
 
+// A surrogate without its other half.
+const LONE = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/;
+
 export function newWorld() {
   const context = vm.createContext(Object.create(null), { microtaskMode: undefined });
   const inContext = (code, filename = 'test') => vm.runInContext(code, context, { filename });
   const targets = new WeakMap();
   const hooks = {
     targets, atob, btoa, isDom: undefined,
+    isWellFormed: (text) => !LONE.test(text),
+    toWellFormed: (text) => text.replace(new RegExp(LONE, 'g'), '\uFFFD'),
     detach: (buffer) => { structuredClone(buffer, { transfer: [buffer] }); },
   };
   inContext(PRELUDE)(hooks);

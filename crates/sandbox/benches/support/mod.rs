@@ -1,10 +1,7 @@
 //! The workloads, and rows in the shape of bench/peers.
 
 use std::fs;
-use std::future::Future;
 use std::path::PathBuf;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use lode_sandbox::Json;
@@ -60,17 +57,6 @@ pub(crate) fn workloads() -> Vec<Workload> {
         workloads.push(Workload { name, source, request, answer });
     }
     workloads
-}
-
-/// Drives a future that needs no reactor: all it ever waits for is its next turn.
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
-        }
-    }
 }
 
 pub(crate) fn round(number: f64) -> f64 {

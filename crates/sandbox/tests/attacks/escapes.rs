@@ -111,15 +111,34 @@ fn no_error_shows_a_frame_of_ours() {
            () => setTimeout(1), () => new URL('x'), () => structuredClone(() => {}), () => atob('*'),
            () => crypto.getRandomValues(1), () => new Headers([1]), () => new TextDecoder('x'),
            () => context.hostCall(Symbol()), () => context.hostCall('x', undefined, 1),
-           () => [1].map(() => { throw new Error(); }),
+           () => [1].map(() => { throw new Error(); }), () => [1].map(setTimeout),
          ];
          for (const attempt of attempts) {
            try { await attempt(); } catch (e) { stacks.push(e.stack); }
          }
+         const foreign = stacks.filter((stack) => !stack.includes('app.js:'));
          try { await context.hostCall('fail'); } catch (e) { stacks.push(e.stack); }
-         return stacks.filter((stack) => typeof stack !== 'string' || stack.includes('lode:'));",
+         return stacks.filter((stack) => typeof stack !== 'string' || stack.includes('lode:')).concat(foreign);",
     ));
     assert_eq!(body(&outcome), json!([]));
+}
+
+#[test]
+fn no_log_and_no_outcome_shows_a_frame_of_ours() {
+    let report = attack_report(
+        &modern(
+            "console.trace('here');
+             try { setTimeout(1); } catch (e) { console.log(e); }
+             context.hostCall('x', 1, 'not a function');",
+        ),
+        "{}",
+        &patient(),
+    );
+    let logs: Vec<&str> = report.logs.iter().map(|line| line.text.as_str()).collect();
+    for text in logs.iter().copied().chain([error(&report.outcome).stack.as_str()]) {
+        assert!(text.contains("app.js:") && !text.contains("lode:"), "{text}");
+    }
+    assert!(logs.len() == 2 && logs[0].starts_with("Trace: here\n    at "), "{logs:?}");
 }
 
 #[test]

@@ -3,12 +3,12 @@
 #![allow(dead_code, unreachable_pub)] // each test binary uses its own part
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::sync::OnceLock;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
+pub use futures_executor::block_on;
 use lode_sandbox::{
     BuildError, Engine, EngineOptions, Host, HostCall, HostError, HostReply, Invocation, Json,
     Limit, Limits, LogLine, Outcome, Report, ScriptError, Snapshot, Source, deploy_limits, run,
@@ -22,17 +22,6 @@ pub const NOW: Duration = Duration::from_secs(1_700_000_000);
 pub fn engine() -> &'static Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     ENGINE.get_or_init(|| Engine::new(EngineOptions::default()).expect("an engine"))
-}
-
-/// Drives a future that needs no reactor: all it ever waits for is its next turn.
-pub fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
-        }
-    }
 }
 
 /// Gives others `turns` turns.
