@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lode_sandbox::{FindError, Handler, Snapshot, Source, SourceKind};
+use lode_sandbox::{FindError, Handler, Source, SourceKind};
 
 use crate::Failure;
 
@@ -96,10 +96,10 @@ fn cannot_read(path: &Path, error: &std::io::Error) -> Failure {
     Failure::usage(format!("cannot read {}: {error}", path.display()))
 }
 
-/// The handler that `name` means ([`Snapshot::find`]); without a name, the only one.
-pub(crate) fn select(snapshot: &Snapshot, name: Option<&str>) -> Result<usize, Failure> {
+/// The handler that `name` means ([`Handler::find`]); without a name, the only one.
+pub(crate) fn select(handlers: &[Handler], name: Option<&str>) -> Result<usize, Failure> {
     match name {
-        Some(name) => snapshot.find(name).map_err(|error| {
+        Some(name) => Handler::find(handlers, name).map_err(|error| {
             Failure::usage(match error {
                 FindError::None(all) => {
                     format!("no handler `{name}`; there are: {}", all.join(", "))
@@ -109,9 +109,9 @@ pub(crate) fn select(snapshot: &Snapshot, name: Option<&str>) -> Result<usize, F
                 }
             })
         }),
-        None if snapshot.handlers().len() == 1 => Ok(0),
+        None if handlers.len() == 1 => Ok(0),
         None => {
-            let names: Vec<String> = snapshot.handlers().iter().map(Handler::short_name).collect();
+            let names: Vec<String> = handlers.iter().map(Handler::short_name).collect();
             Err(Failure::usage(format!("choose a handler with --hook: {}", names.join(", "))))
         }
     }

@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         if let Some(recording) = &recording {
             replay(recording, &snapshot, arguments).await
         } else {
-            let handler = app::select(&snapshot, arguments.hook.as_deref())?;
+            let handler = app::select(snapshot.handlers(), arguments.hook.as_deref())?;
             let invocation = Invocation { handler, request: &request };
             repeat(&snapshot, &invocation, &host, arguments).await
         }

@@ -286,9 +286,9 @@ impl Snapshot {
         &self.handlers
     }
 
-    /// The one handler called `name`, in any of the ways of [`Handler::is_called`].
+    /// [`Handler::find`] among its handlers.
     pub fn find(&self, name: &str) -> Result<usize, FindError> {
-        find(&self.handlers, name)
+        Handler::find(&self.handlers, name)
     }
 
     pub(crate) fn image(&self) -> &Arc<Image> {
@@ -300,7 +300,7 @@ impl Snapshot {
     }
 }
 
-/// Why [`Snapshot::find`] found no handler, with the short names of those it had to choose from.
+/// Why [`Handler::find`] found no handler, with the short names of those it had to choose from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FindError {
     /// None has that name; there are these.
@@ -322,13 +322,18 @@ impl fmt::Display for FindError {
 
 impl std::error::Error for FindError {}
 
-fn find(handlers: &[Handler], name: &str) -> Result<usize, FindError> {
-    let found: Vec<usize> =
-        (0..handlers.len()).filter(|&index| handlers[index].is_called(name)).collect();
-    match found.as_slice() {
-        [] => Err(FindError::None(handlers.iter().map(Handler::short_name).collect())),
-        [one] => Ok(*one),
-        _ => Err(FindError::Several(found.iter().map(|&at| handlers[at].short_name()).collect())),
+impl Handler {
+    /// The index of the one handler called `name`, in any of the ways of [`Handler::is_called`].
+    pub fn find(handlers: &[Self], name: &str) -> Result<usize, FindError> {
+        let found: Vec<usize> =
+            (0..handlers.len()).filter(|&index| handlers[index].is_called(name)).collect();
+        match found.as_slice() {
+            [] => Err(FindError::None(handlers.iter().map(Self::short_name).collect())),
+            [one] => Ok(*one),
+            several => Err(FindError::Several(
+                several.iter().map(|&index| handlers[index].short_name()).collect(),
+            )),
+        }
     }
 }
 
@@ -508,13 +513,13 @@ mod tests {
             ("endpoints/ping.js#onRequest", 2),
             ("lib/a#b.mjs#go", 3),
         ] {
-            assert_eq!(find(&all, name), Ok(index), "{name}");
+            assert_eq!(Handler::find(&all, name), Ok(index), "{name}");
         }
         let names = |range: std::ops::Range<usize>| -> Vec<String> {
             let all = ["orders/onPreSave", "users/onPreSave", "ping", "lib/a#b.mjs#go"];
             all[range].iter().map(|name| (*name).to_owned()).collect()
         };
-        assert_eq!(find(&all, "onPreSave"), Err(FindError::Several(names(0..2))));
-        assert_eq!(find(&all, "nothing"), Err(FindError::None(names(0..4))));
+        assert_eq!(Handler::find(&all, "onPreSave"), Err(FindError::Several(names(0..2))));
+        assert_eq!(Handler::find(&all, "nothing"), Err(FindError::None(names(0..4))));
     }
 }

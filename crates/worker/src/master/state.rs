@@ -110,8 +110,10 @@ impl ChildState {
         fits
     }
 
+    /// Sends what the socket takes now; the driver goes on when it takes more. If it takes nothing ever
+    /// again, the driver hears of that, too: as the end of what the child says.
     pub(super) fn flush(&mut self) {
-        if !matches!(driver::flush(&self.socket, &mut self.outbox), Ok(true)) {
+        if matches!(driver::flush(&self.socket, &mut self.outbox), Ok(false)) {
             self.blocked.notify_one();
         }
     }
