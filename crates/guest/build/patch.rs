@@ -45,6 +45,75 @@ const CHANGED: [(&str, &str); 4] = [
     ),
 ];
 
+/// Reference counts of what a frozen snapshot holds (`freeze_counts` in c/alloc.c) stay as they are:
+/// counting would write to the page of every function, object and shape that a run looks at. The cycle
+/// collector still counts them, as it takes that back.
+const COUNTS: &str = "\
+#define LODE_FROZEN_COUNT 0x60000000 /* far from what any run could add, and from the bound below */
+static inline void lode_count_up(void *p) {
+    int count = JS_REF_COUNT(p);
+    if (likely(count < 0x40000000))
+        JS_REF_COUNT(p) = count + 1;
+}
+static inline int lode_count_down(void *p) {
+    int count = JS_REF_COUNT(p);
+    if (likely((unsigned)count - 2 < 0x40000000 - 2)) { /* one comparison for the common case */
+        JS_REF_COUNT(p) = count - 1;
+        return 1;
+    }
+    if (count < 2)
+        JS_REF_COUNT(p) = --count;
+    return count;
+}
+";
+
+/// How often quickjs.c counts up, and down.
+const COUNTED: (usize, usize) = (19, 8);
+
+fn patch_counts(text: &str) -> Result<String, String> {
+    let mut patched = String::with_capacity(text.len());
+    let mut counted = (0, 0);
+    let mut collecting = false;
+    for line in text.lines() {
+        if line.starts_with("static void gc_") {
+            collecting = true;
+        } else if line == "}" {
+            collecting = false;
+        }
+        let statement = line.trim_start();
+        if let Some(of) =
+            statement.strip_prefix("JS_REF_COUNT(").and_then(|rest| rest.strip_suffix(")++;"))
+        {
+            counted.0 += 1;
+            if !collecting {
+                patched += &format!("lode_count_up({of});\n");
+                continue;
+            }
+        } else if let Some(of) =
+            statement.strip_prefix("JS_REF_COUNT(").and_then(|rest| rest.strip_suffix(")--;"))
+        {
+            if !collecting {
+                counted.1 += 1;
+                patched += &format!("lode_count_down({of});\n");
+                continue;
+            }
+        } else if statement.contains("(--JS_REF_COUNT(") {
+            counted.1 += 1;
+            patched += &line.replace("(--JS_REF_COUNT(", "(lode_count_down(");
+            patched.push('\n');
+            continue;
+        }
+        patched += line;
+        patched.push('\n');
+    }
+    if counted != COUNTED {
+        return Err(format!(
+            "quickjs.c counts {counted:?} times, not {COUNTED:?}: see build/patch.rs"
+        ));
+    }
+    Ok(patched)
+}
+
 pub(crate) fn patch(source: &Source, out: &Path) -> Result<(), String> {
     let path = source.quickjs.join("quickjs.c");
     let mut text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
@@ -62,5 +131,8 @@ pub(crate) fn patch(source: &Source, out: &Path) -> Result<(), String> {
     for (from, to) in CHANGED {
         replace(from, to)?;
     }
+    let types = "#define JS_GC_TYPE(p) ";
+    replace(types, &format!("{COUNTS}{types}"))?;
+    let text = patch_counts(&text)?;
     fs::write(out.join("quickjs.c"), text).map_err(|e| e.to_string())
 }
