@@ -25,7 +25,7 @@ static bool lode_is_own_frame(struct JSContext *c, struct JSStackFrame *frame);
 #define LODE_GC_FIRST_BYTES (8 * 1024 * 1024)
 
 /* Free heap that every snapshot ends with. */
-#define LODE_HEADROOM_BYTES (512 * 1024)
+#define LODE_HEADROOM_BYTES (256 * 1024)
 
 /* Requests up to this size are written where every run finds the same, already dirtied pages. */
 #define LODE_INBOX_BYTES (16 * 1024)
@@ -192,7 +192,27 @@ static void freeze_atoms(void) {
             constant_atoms = i + 1;
 }
 
+/* A copy at the heap's end, never in a hole. */
+static void *moved_up(void *payload) {
+    void *moved = new_block(block_of(payload)->u.block_idx);
+    if (!moved)
+        __builtin_trap();
+    memcpy(moved, payload, js_malloc_usable_size_rt(rt, payload));
+    heap_free(payload);
+    return moved;
+}
+
+/* Before the pristine image: what every app and every run writes to lies next to what they add, so that
+ * one mapping holds it all. */
+static void gather_tables(void) {
+    rt->atom_array = moved_up(rt->atom_array);
+    rt->atom_hash = moved_up(rt->atom_hash);
+    rt->shape_hash = moved_up(rt->shape_hash);
+}
+
 void lode_freeze(void) {
+    if (frozen_until == 0)
+        gather_tables();
     prepare = internal_function("prepare");
     returned = internal_function("returned");
     failed = internal_function("failed");
