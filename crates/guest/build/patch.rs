@@ -18,7 +18,7 @@ const REPLACED: [(&str, &str); 5] = [
 ];
 
 /// Other changes, as (what stands there, what takes its place).
-const CHANGED: [(&str, &str); 4] = [
+const CHANGED: [(&str, &str); 5] = [
     // Atoms below JS_ATOM_END are never counted or freed. Neither are those of a frozen snapshot
     // (`freeze_atoms` in c/lode.c): counting would write to the page of every name a run uses.
     (
@@ -36,6 +36,14 @@ const CHANGED: [(&str, &str); 4] = [
     (
         "    jsc->stack = JS_NewArray(ctx);\n",
         "    jsc->stack = JS_NewArray(ctx);\n    JS_SetPrototype(ctx, jsc->stack, JS_NULL);\n",
+    ),
+    // What holds the value is for a replacer function to see, and nothing else.
+    (
+        "    wrapper = JS_NewObject(ctx);\n    if (JS_IsException(wrapper))\n        goto exception;\n    \
+         if (JS_DefinePropertyValue(ctx, wrapper, JS_ATOM_empty_string,\n",
+        "    if (!JS_IsUndefined(jsc->replacer_func))\n        wrapper = JS_NewObject(ctx);\n    \
+         if (JS_IsException(wrapper))\n        goto exception;\n    if (!JS_IsUndefined(wrapper) && \
+         JS_DefinePropertyValue(ctx, wrapper, JS_ATOM_empty_string,\n",
     ),
     // No stack, and no `Error.prepareStackTrace`, shows a frame of the bootstrap (c/frames.c).
     (

@@ -283,7 +283,15 @@ static JSValue native_then(JSContext *c, JSValueConst this_val, int argc, JSValu
     return JS_UNDEFINED;
 }
 
+/* handle(handler, and its three arguments): what lode_invoke calls next. */
+static JSValue native_handle(JSContext *c, JSValueConst this_val, int argc, JSValueConst *argv) {
+    for (uint32_t i = 0; i < countof(handling); i++)
+        handling[i] = JS_DupValue(c, argv[i]);
+    return JS_UNDEFINED;
+}
+
 static const JSCFunctionListEntry native_functions[] = {
+    JS_CFUNC_DEF("handle", 4, native_handle),
     JS_CFUNC_DEF("log", 2, native_log),
     JS_CFUNC_DEF("call", 2, native_call),
     JS_CFUNC_DEF("finish", 2, native_finish),

@@ -197,7 +197,7 @@
 
   // ---- what C calls (c/lode.c) ----
 
-  // [handler, its three arguments]
+  // Says which handler is called next, and with what.
   internal.prepare = (index, given) => {
     current = handlers[index];
     request = given;
@@ -208,10 +208,11 @@
     if (initial !== undefined) delete request.response;
     if (current.isModule) {
       response = initial;
-      return [current.handler, request, context, undefined];
+      native.handle(current.handler, request, context, undefined);
+      return;
     }
     response = newResponse(initial);
-    return [current.handler, request, response, modules];
+    native.handle(current.handler, request, response, modules);
   };
 
   // What a module's handler returned, or its promise came to. Kinvey's form answers through `response`

@@ -227,6 +227,9 @@ async fn deliver(guest: &mut Guest, engine: &Inner, json: &str) -> wasmtime::Res
     if json.len() >= INBOX_BYTES {
         return guest.put_text_async(json).await;
     }
-    guest.put_at(engine.inbox, json)?;
-    Ok((engine.inbox, u32::try_from(json.len())?))
+    let len = u32::try_from(json.len())?;
+    // At the inbox's end: every run writes to what lies behind it.
+    let address = engine.inbox.saturating_add(INBOX_BYTES as u32 - (len + 1));
+    guest.put_at(address, json)?;
+    Ok((address, len))
 }
