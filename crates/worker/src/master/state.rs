@@ -198,6 +198,7 @@ impl State {
             return Err(Report::rejected(Overload::Draining, Duration::from_secs(1)));
         }
         if let Err((overload, wait)) = self.scheduler.push(&task.app, run, now) {
+            tracing::debug!(task = run.0, app = &*task.app, ?overload, "a task was rejected");
             return Err(Report::rejected(overload, wait));
         }
         let (reply, answer) = oneshot::channel();
@@ -275,6 +276,7 @@ impl State {
             self.answer(run, Outcome::Platform { detail }, Vec::new(), Usage::default(), now);
             return false;
         }
+        tracing::trace!(task = run.0, app = &*flight.app, child = id.0, "a task starts");
         self.metrics.waited(now.saturating_duration_since(flight.submitted));
         child.runs.insert(run, now + flight.limits.wall + self.patience);
         child.young.push_back((run, now));
@@ -424,6 +426,7 @@ impl State {
                 if let Some(flight) = self.flights.remove(&run) {
                     finish(
                         &self.metrics,
+                        run,
                         flight,
                         Outcome::Expired,
                         Vec::new(),
@@ -462,7 +465,7 @@ impl State {
         for run in self.scheduler.remove(app) {
             if let Some(flight) = self.flights.remove(&run) {
                 let outcome = Outcome::Platform { detail: "the app was removed".into() };
-                finish(&self.metrics, flight, outcome, Vec::new(), Usage::default(), now);
+                finish(&self.metrics, run, flight, outcome, Vec::new(), Usage::default(), now);
             }
         }
         self.drop_snapshot(known.snapshot);
@@ -527,12 +530,13 @@ impl State {
             let fault = matches!(outcome, Outcome::Limit { .. });
             self.scheduler.ended(&flight.app, Duration::from_nanos(usage.cpu_ns), fault, now);
         }
-        finish(&self.metrics, flight, outcome, logs, usage, now);
+        finish(&self.metrics, run, flight, outcome, logs, usage, now);
     }
 }
 
 fn finish(
     metrics: &Metrics,
+    run: RunId,
     flight: Flight,
     outcome: Outcome,
     logs: Vec<LogLine>,
@@ -542,6 +546,22 @@ fn finish(
     let started = flight.place.as_ref().map_or(now, |place| place.since);
     let took = now.saturating_duration_since(started);
     metrics.ended(&flight.app, &outcome, took, &usage);
+    tracing::debug!(
+        task = run.0,
+        app = &*flight.app,
+        outcome = crate::metrics::name(&outcome),
+        took_us = took.as_micros(),
+        cpu_us = usage.cpu_ns / 1000,
+        "a task was answered"
+    );
+    if let Outcome::Platform { detail } = &outcome {
+        tracing::error!(
+            task = run.0,
+            app = &*flight.app,
+            detail,
+            "a task failed through our fault"
+        );
+    }
     if let Some(reply) = flight.reply {
         let waited = started.saturating_duration_since(flight.submitted);
         // Whoever asked may have gone in this very moment.
