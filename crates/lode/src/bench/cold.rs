@@ -13,7 +13,7 @@ use super::{Directory, platform, runtime};
 use crate::Failure;
 
 #[derive(Args)]
-pub(super) struct Arguments {
+pub(crate) struct Arguments {
     /// How many apps.
     #[arg(long, default_value_t = 10_000)]
     apps: usize,

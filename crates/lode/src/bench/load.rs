@@ -18,7 +18,7 @@ use crate::run::{CommandLine, read_request};
 use crate::{Failure, app, exit, limits};
 
 #[derive(Args)]
-pub(super) struct Arguments {
+pub(crate) struct Arguments {
     /// The app: a file or a folder.
     #[arg(long)]
     app: PathBuf,
