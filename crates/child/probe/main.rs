@@ -1,22 +1,35 @@
 //! A test build of a child, in which native code is hostile: after its lock-down it does what the
 //! command line says. Not part of Lode; tests/lockdown.rs starts it.
 //!
-//! `lode-child-probe ROLE SKIPPED,LAYERS WHAT [ARGUMENT]`
+//! `lode-child-probe ROLE SKIPPED,LAYERS WHAT [ARGUMENT]`, or, to serve as a child does without one rule
+//! of the filter, `lode-child-probe serve ROLE RULE [discard | an end (ends.rs)]`
 
 #![allow(clippy::unwrap_used)]
 
 mod attacks;
+mod ends;
 
 use std::io::Write;
 use std::process::ExitCode;
 
+use lode_child::Trial;
 use lode_child::lockdown::{self, Layer, Role};
+use lode_child::protocol::ResetMethod;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let text = |index: usize| arguments.get(index).map_or("", String::as_str);
     if text(0) == "check" {
         return lockdown::run_check();
+    }
+    if text(0) == "serve" {
+        let role = if text(1) == "builder" { Role::Builder } else { Role::Runner };
+        let trial = Trial {
+            without: Some(text(2).to_owned()).filter(|rule| !rule.is_empty()),
+            reset: (text(3) == "discard").then_some(ResetMethod::Discard),
+            instead: ends::named(text(3)),
+        };
+        return lode_child::main_of_test(role, &[], trial);
     }
     let role = if text(0) == "builder" { Role::Builder } else { Role::Runner };
     let skipped: Vec<Layer> =

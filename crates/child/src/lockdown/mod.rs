@@ -97,6 +97,7 @@ pub fn enter_without(role: Role, allowed: &[Layer], skipped: &[Layer]) -> Result
     layer(Layer::PidNamespace, &mut || {
         single_threaded()?;
         lifeline = Some(process::enter_pid_namespace()?);
+        process::end_by_abort()?;
         Ok(String::new())
     });
     // Of this process, not of the one that forked; and before the file system goes.

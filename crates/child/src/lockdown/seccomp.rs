@@ -102,7 +102,6 @@ pub const RULES: &[Rule] = &[
     rule(libc::SYS_gettid, "gettid", &[], Who::All, "abort names the thread"),
     rule(libc::SYS_getpid, "getpid", &[], Who::All, "abort names the process"),
     rule(libc::SYS_tgkill, "tgkill(SIGABRT)", &[Is(2, libc::SIGABRT as u32)], Who::All, "abort: a defect must not look like an attack"),
-    rule(libc::SYS_rt_sigaction, "rt_sigaction(SIGABRT)", &[Is(0, libc::SIGABRT as u32)], Who::All, "abort, as the first process ignores the signal at first"),
     rule(libc::SYS_exit_group, "exit_group", &[], Who::All, "the end"),
     // The channel.
     rule(libc::SYS_recvmsg, "recvmsg", &[], Who::All, "the channel to the master"),
