@@ -1,6 +1,13 @@
 //! How a sealed child can come to an end, or near one, by a defect.
 
-use lode_sandbox::Engine;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use lode_sandbox::{
+    Engine, Invocation, Limits, Outcome, Sandbox, Snapshot, Source, Step, deploy_limits,
+};
+
+use crate::wreck;
 
 pub(crate) fn named(name: &str) -> Option<fn(&Engine)> {
     match name {
@@ -14,8 +21,23 @@ pub(crate) fn named(name: &str) -> Option<fn(&Engine)> {
         "allocate" => Some(|_| {
             std::hint::black_box(Vec::<u8>::with_capacity(1 << 50));
         }),
+        "trap" => Some(trap),
         _ => None,
     }
+}
+
+/// Runs a wreck: the guest crashes, and the process goes on.
+fn trap(engine: &Engine) {
+    let source = Source::entry("main.mjs", "export const onRequest = () => 1;");
+    let snapshot = Snapshot::build(engine, &[source], &deploy_limits()).0.unwrap();
+    let wreck = Snapshot::from_bytes(engine, &wreck::wreck(snapshot.as_bytes())).unwrap();
+    let mut sandbox = Sandbox::new(&wreck, Limits::default()).unwrap();
+    let invocation = Invocation { handler: 0, request: "{}" };
+    let mut run = std::pin::pin!(sandbox.start(&invocation, [0; 32], Duration::ZERO));
+    let step = run.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(Step::Ended(Outcome::Error(error))) = step else { panic!("it does not end") };
+    assert!(error.message.starts_with("the script crashed its engine"), "{error}");
+    eprint!("{error}");
 }
 
 struct AtDrop;

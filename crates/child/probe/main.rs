@@ -8,6 +8,7 @@
 
 mod attacks;
 mod ends;
+mod wreck;
 
 use std::io::Write;
 use std::process::ExitCode;
