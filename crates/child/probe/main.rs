@@ -2,7 +2,8 @@
 //! command line says. Not part of Lode; tests/lockdown.rs starts it.
 //!
 //! `lode-child-probe ROLE SKIPPED,LAYERS WHAT [ARGUMENT]`, or, to serve as a child does without one rule
-//! of the filter, `lode-child-probe serve ROLE RULE [discard | an end (ends.rs)]`
+//! of the filter, `lode-child-probe serve ROLE [RULE [discard | an end (ends.rs)]]`; `start ROLE` has
+//! another process do so.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,6 +23,9 @@ fn main() -> ExitCode {
     let text = |index: usize| arguments.get(index).map_or("", String::as_str);
     if text(0) == "check" {
         return lockdown::run_check();
+    }
+    if text(0) == "start" {
+        return start(text(1));
     }
     if text(0) == "serve" {
         let role = if text(1) == "builder" { Role::Builder } else { Role::Runner };
@@ -67,6 +71,19 @@ fn main() -> ExitCode {
         },
     };
     say(&said);
+    ExitCode::SUCCESS
+}
+
+/// A master that only starts a child, with its own channel, and says which.
+fn start(role: &str) -> ExitCode {
+    let program = std::env::current_exe().unwrap();
+    let mut child = std::process::Command::new(program)
+        .args(["serve", role])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    say(&format!("{}\n", child.id()));
+    child.wait().unwrap();
     ExitCode::SUCCESS
 }
 

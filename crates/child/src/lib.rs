@@ -6,6 +6,7 @@
 //! they say to the master is in [`protocol`], how it is framed in [`frame`].
 #![deny(unsafe_code)]
 
+use std::hash::RandomState;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -82,6 +83,9 @@ fn live(role: Role, mut locked: lockdown::Locked, trial: &Trial) -> ExitCode {
         reset: trial.reset,
         ..EngineOptions::default()
     };
+    // Seeds this thread's hash tables: sealed, it has no way to randomness, and the master gives each run
+    // its own.
+    drop(RandomState::new());
     let engine = match Engine::new(options) {
         Ok(engine) => engine,
         Err(error) => return fail(exit::REFUSED, &error.to_string()),

@@ -93,7 +93,6 @@ pub const RULES: &[Rule] = &[
     rule(libc::SYS_futex, "futex", &[], Who::All, "locks, and waiting for other threads"),
     rule(libc::SYS_clock_nanosleep, "clock_nanosleep", &[], Who::All, "the ticker sleeps"),
     rule(libc::SYS_clock_gettime, "clock_gettime", &[], Who::All, "a thread's CPU time has no faster way"),
-    rule(libc::SYS_getrandom, "getrandom", &[], Who::All, "seeds of runs and of hash tables"),
     // Signals and ends.
     rule(libc::SYS_sigaltstack, "sigaltstack", &[], Who::All, "traps of the guest are handled on a stack of their own"),
     rule(libc::SYS_rt_sigprocmask, "rt_sigprocmask", &[], Who::All, "abort, and ends of threads"),

@@ -30,6 +30,7 @@ const APP: &str = "
         spin: () => { for (;;); },
         deep: () => deep(0),
         caught: () => { try { deep(0); } catch (error) { return error.name; } },
+        churn: () => { for (const kept = []; ;) kept.push({}) > 1000 && kept.splice(0); },
         large: (request) => 'x'.repeat(request.text.length),
     };
     export const onRequest = (request, context) => acts[request.body](request, context);";
@@ -40,13 +41,13 @@ const SCATTERED: &str = "
     for (let at = 0; at < pages.length; at += 32 << 10) pages[at] = 1;
     export const onRequest = (request, context) => context.hostCall('never', pages.length);";
 
-struct Apps {
-    app: Arc<OwnedFd>,
+pub(crate) struct Apps {
+    pub(crate) app: Arc<OwnedFd>,
     wreck: Arc<OwnedFd>,
     scattered: Arc<OwnedFd>,
 }
 
-static APPS: LazyLock<Apps> = LazyLock::new(|| {
+pub(crate) static APPS: LazyLock<Apps> = LazyLock::new(|| {
     let engine = Engine::new(EngineOptions::default()).unwrap();
     let file = |snapshot: &Snapshot| Arc::new(snapshot.file().try_clone_to_owned().unwrap());
     let build = |text| {
@@ -57,7 +58,7 @@ static APPS: LazyLock<Apps> = LazyLock::new(|| {
     Apps { app: file(&app), wreck: file(&wreck), scattered: file(&build(SCATTERED)) }
 });
 
-const APP_ID: SnapshotId = SnapshotId(1);
+pub(crate) const APP_ID: SnapshotId = SnapshotId(1);
 const WRECK: SnapshotId = SnapshotId(2);
 const SCATTERED_ID: SnapshotId = SnapshotId(3);
 const UNSEALED: SnapshotId = SnapshotId(4);
@@ -74,13 +75,13 @@ fn limits() -> Limits {
 }
 
 /// The master's part of one runner.
-struct Runner {
-    peer: Peer,
+pub(crate) struct Runner {
+    pub(crate) peer: Peer,
     next: u64,
 }
 
 impl Runner {
-    fn start(&mut self, snapshot: SnapshotId, body: &str, text: &str) -> Seen<RunId> {
+    pub(crate) fn start(&mut self, snapshot: SnapshotId, body: &str, text: &str) -> Seen<RunId> {
         let limits = match body {
             "spin" => Limits { cpu: Duration::from_millis(20), ..limits() },
             "memory" => Limits { memory: 32 << 20, ..limits() },
@@ -115,12 +116,12 @@ impl Runner {
     }
 
     /// A run that answers with this JSON.
-    fn answers(&mut self, body: &str, expected: &str) -> Seen {
+    pub(crate) fn answers(&mut self, body: &str, expected: &str) -> Seen {
         let outcome = self.run(APP_ID, body)?;
         is_answer(outcome, expected)
     }
 
-    fn load(&mut self, id: SnapshotId, file: &Arc<OwnedFd>) -> Seen {
+    pub(crate) fn load(&mut self, id: SnapshotId, file: &Arc<OwnedFd>) -> Seen {
         self.peer.send(&ToChild::Load(id), Some(file.clone()))
     }
 
@@ -136,7 +137,7 @@ fn is_answer(outcome: Outcome, expected: &str) -> Seen {
 }
 
 /// Begins to talk with a runner.
-fn meet(rule: &str, end: &str, reset: ResetMethod) -> (Runner, Seen) {
+pub(crate) fn meet(rule: &str, end: &str, reset: ResetMethod) -> (Runner, Seen) {
     let mut peer = Peer::start(&["runner", rule, end]);
     let met = match peer.hear() {
         Ok(Said::Ready(method)) if method == reset => Ok(()),
@@ -223,7 +224,7 @@ fn odd_messages(runner: &mut Runner) -> Seen {
 }
 
 /// More runs at once than slots and stacks are kept for.
-fn many_at_once(runner: &mut Runner) -> Seen {
+pub(crate) fn many_at_once(runner: &mut Runner) -> Seen {
     const MANY: usize = 300;
     let mut waiting = Vec::new();
     for _ in 0..MANY {
@@ -300,9 +301,9 @@ fn defects(role: &str, rule: &str) -> Seen {
 
 /// All that a runner does, without a rule.
 pub(crate) fn runner(rule: &str) -> Seen {
+    defects("runner", rule)?;
     serve(rule, "", ResetMethod::CopyBack)?;
     serve(rule, "discard", ResetMethod::Discard)?;
-    defects("runner", rule)?;
     exhaust(rule)
 }
 
@@ -312,6 +313,7 @@ struct Deployment<'s> {
     text: String,
     library: Option<(&'s str, &'s str)>,
     idle: bool,
+    limits: Limits,
 }
 
 /// Has a builder build it. Returns what came of it.
@@ -324,7 +326,7 @@ fn build(rule: &str, end: &str, deployment: Deployment<'_>, came: fn(Said) -> Se
         }
         let mut sources = vec![Source::entry(deployment.name, deployment.text)];
         sources.extend(deployment.library.map(|(name, text)| Source::library(name, text)));
-        peer.send(&ToChild::Build { sources, limits: deploy_limits() }, None)?;
+        peer.send(&ToChild::Build { sources, limits: deployment.limits }, None)?;
         came(peer.hear()?)
     };
     let seen = seen();
@@ -342,7 +344,16 @@ fn is_snapshot(said: Said) -> Seen {
 
 /// All that a builder does, without a rule.
 pub(crate) fn builder(rule: &str) -> Seen {
-    let of = |name, text: &str| Deployment { name, text: text.into(), library: None, idle: false };
+    defects("builder", rule)?;
+    end("builder", rule, "trap", 0, "the script crashed its engine")?;
+    let limits = Limits { wall: Duration::from_secs(60), ..deploy_limits() };
+    let of = |name, text: &str| Deployment {
+        name,
+        text: text.into(),
+        library: None,
+        idle: false,
+        limits: limits.clone(),
+    };
     let typed = "import { one } from './one.ts';
                  export const onRequest = (r: Request): number => one + 1;";
     let library = Some(("one.ts", "export const one: number = 1;"));
@@ -351,27 +362,20 @@ pub(crate) fn builder(rule: &str) -> Seen {
     build(rule, "discard", of("main.mjs", SCATTERED), is_snapshot)?;
     let long = format!("/*{}*/ export const onRequest = () => 1;", "x".repeat(12 << 20));
     build(rule, "", of("main.mjs", &long), is_snapshot)?;
-    let failures: [(&str, fn(Said) -> Seen); 4] = [
-        ("for (;;);", |said| {
-            saw!(said, Said::Built(Err(BuildFailure::Limit(Limit::Cpu))));
-            Ok(())
-        }),
-        ("const all = []; for (;;) all.push(new Uint8Array(1 << 20).fill(1));", |said| {
-            saw!(said, Said::Built(Err(BuildFailure::Limit(Limit::Memory))));
-            Ok(())
-        }),
-        ("const deep = () => deep() + 1; deep();", |said| {
-            saw!(said, Said::Built(Err(BuildFailure::Script(_))));
-            Ok(())
-        }),
-        ("const x: = 1;", |said| {
-            saw!(said, Said::Built(Err(BuildFailure::Syntax(_))));
-            Ok(())
-        }),
-    ];
-    for (text, came) in failures {
-        build(rule, "", of("main.ts", text), came)?;
-    }
-    end("builder", rule, "trap", 0, "the script crashed its engine")?;
-    defects("builder", rule)
+    let syntax = of("main.ts", "const x: = 1;");
+    build(rule, "", syntax, |said| fails(said, |f| matches!(f, BuildFailure::Syntax(_))))?;
+    let spin = Deployment {
+        limits: Limits { cpu: Duration::from_millis(50), ..limits.clone() },
+        ..of("main.js", "for (;;);")
+    };
+    build(rule, "", spin, |said| fails(said, |f| *f == BuildFailure::Limit(Limit::Cpu)))?;
+    let bomb = of("main.js", "const all = []; for (;;) all.push(new Uint8Array(1 << 20).fill(1));");
+    build(rule, "", bomb, |said| fails(said, |f| *f == BuildFailure::Limit(Limit::Memory)))?;
+    let deep = of("main.js", "const deep = () => deep() + 1; deep();");
+    build(rule, "", deep, |said| fails(said, |f| matches!(f, BuildFailure::Script(_))))
+}
+
+fn fails(said: Said, how: fn(&BuildFailure) -> bool) -> Seen {
+    saw!(said, Said::Built(Err(ref failure)) if how(failure));
+    Ok(())
 }

@@ -17,7 +17,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 pub(crate) type Seen<T = ()> = Result<T, String>;
 
 /// Far above what anything here takes: after it, a child hangs.
-const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+const PATIENCE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
 /// What a child said.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(crate) enum Said {
 }
 
 pub(crate) struct Peer {
-    outer: Child,
+    pub(crate) outer: Child,
     /// The process id of the inner process.
     pub(crate) inner: u32,
     pub(crate) socket: OwnedFd,
@@ -42,11 +42,16 @@ pub(crate) struct Peer {
 impl Peer {
     /// Starts a child as its master does: `ROLE RULE [END]` (probe/main.rs).
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::run("serve", arguments)
+    }
+
+    /// As [`Peer::start`], or has another process start it: `start`.
+    pub(crate) fn run(how: &str, arguments: &[&str]) -> Self {
         let (socket, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
                 .unwrap();
         let mut outer = Command::new(env!("CARGO_BIN_EXE_lode-child-probe"))
-            .arg("serve")
+            .arg(how)
             .args(arguments)
             .stdin(theirs)
             .stdout(Stdio::piped())
