@@ -35,10 +35,10 @@ const APP: &str = "
     };
     export const onRequest = (request, context) => acts[request.body](request, context);";
 
-/// Where it is mapped it takes thousands of mappings: one page in eight is its own.
+/// Where it is mapped it takes hundreds of mappings: its own pages lie far from each other.
 const SCATTERED: &str = "
     const pages = new Uint8Array(48 << 20);
-    for (let at = 0; at < pages.length; at += 32 << 10) pages[at] = 1;
+    for (let at = 0; at < pages.length; at += 128 << 10) pages[at] = 1;
     export const onRequest = (request, context) => context.hostCall('never', pages.length);";
 
 pub(crate) struct Apps {
