@@ -92,6 +92,7 @@ pub const RULES: &[Rule] = &[
     // Threads and time.
     rule(libc::SYS_futex, "futex", &[], Who::All, "locks, and waiting for other threads"),
     rule(libc::SYS_clock_nanosleep, "clock_nanosleep", &[], Who::All, "the ticker sleeps"),
+    rule(libc::SYS_restart_syscall, "restart_syscall", &[], Who::All, "sleeps go on after the process was stopped, frozen or traced"),
     rule(libc::SYS_clock_gettime, "clock_gettime", &[], Who::All, "a thread's CPU time has no faster way"),
     // Signals and ends.
     rule(libc::SYS_sigaltstack, "sigaltstack", &[], Who::All, "traps of the guest are handled on a stack of their own"),

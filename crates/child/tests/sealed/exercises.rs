@@ -184,7 +184,12 @@ fn all_runs(runner: &mut Runner) -> Seen {
     crash(runner)?;
     odd_messages(runner)?;
     many_at_once(runner)?;
-    // The ticker goes to sleep, and is woken.
+    // In the middle of the ticker's sleep, most of the time.
+    for _ in 0..20 {
+        runner.answers("log", "1")?;
+        runner.peer.pause();
+    }
+    // The ticker goes to sleep for good, and is woken.
     runner.peer.wait_until_idle();
     runner.answers("log", "1")?;
     runner.peer.wait_until_idle();
@@ -325,6 +330,11 @@ fn build(rule: &str, end: &str, deployment: Deployment<'_>, came: fn(Said) -> Se
     let seen = || {
         saw!(peer.hear()?, Said::Ready(_));
         if deployment.idle {
+            for _ in 0..20 {
+                peer.pause();
+                // The ticker wakes, and sleeps again.
+                std::thread::sleep(Duration::from_millis(2));
+            }
             peer.wait_until_idle();
         }
         let mut sources = vec![Source::entry(deployment.name, deployment.text)];

@@ -12,6 +12,7 @@ use lode_child::protocol::{
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// What came of something a child was to do; the error tells where it stopped.
 pub(crate) type Seen<T = ()> = Result<T, String>;
@@ -126,6 +127,20 @@ impl Peer {
             // Many ticks.
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
+    }
+
+    /// Stops it, and lets it go on, as whoever pauses a container or debugs it does.
+    pub(crate) fn pause(&self) {
+        let inner = Pid::from_raw(self.inner.cast_signed()).unwrap();
+        // It may have ended, which the socket tells.
+        let _ = kill_process(inner, Signal::STOP);
+        let stat = || std::fs::read_to_string(format!("/proc/{inner}/stat")).unwrap_or_default();
+        let is =
+            |state: &str| stat().rsplit(") ").next().is_some_and(|rest| rest.starts_with(state));
+        while is("R") || is("S") || is("D") {
+            std::thread::yield_now();
+        }
+        let _ = kill_process(inner, Signal::CONT);
     }
 
     /// Says goodbye, and waits for its end: exit code, and what it wrote to stderr.
