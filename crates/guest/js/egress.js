@@ -83,6 +83,10 @@
         internal.fail(TypeError, "fetch: redirect must be 'follow', 'error' or 'manual'");
       }
     }
+    const verb = method === undefined ? 'get' : StringPrototypeToLowerCase(args.method);
+    if ((verb === 'get' || verb === 'head') && content.body !== null && content.body !== undefined) {
+      internal.fail(TypeError, 'fetch: a GET or HEAD request has no body');
+    }
     setBody(args, content.body);
     return args;
   };
@@ -265,7 +269,8 @@
     const follows = options.followRedirect !== false && (isSafe || options.followAllRedirects === true);
     if (!follows) args.redirect = 'manual';
     if (options.maxRedirects !== undefined) args.maxRedirects = options.maxRedirects;
-    if (options.timeout !== undefined && options.timeout !== null) args.timeout = +options.timeout;
+    const timeout = +(options.timeout ?? 0);
+    if (timeout !== 0) args.timeout = timeout; // 0: none, as in npm's
     return args;
   };
 

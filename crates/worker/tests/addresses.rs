@@ -274,6 +274,10 @@ const URLS: &[(&str, Verdict)] = &[
     ("https://example.com%00.evil", Bad(BadUrl::Invalid)),
     ("https://exa mple.com", Bad(BadUrl::Invalid)),
     ("https://example.com:0", Bad(BadUrl::Host)),
+    ("https://example.com:22", Bad(BadUrl::Port)),
+    ("http://example.com:25", Bad(BadUrl::Port)),
+    ("http://10.0.0.1:6000", Bad(BadUrl::Port)),
+    ("https://example.com:10080", Bad(BadUrl::Port)),
     ("https://example.com:65536", Bad(BadUrl::Invalid)),
     ("https://example.com:80:443", Bad(BadUrl::Invalid)),
     ("https://example.com:", Name("example.com")),
@@ -325,7 +329,8 @@ fn every_spelling_of_a_url_has_its_verdict() {
 
 #[test]
 fn allowed_networks_open_what_they_hold_and_nothing_else() {
-    let allowed = ["10.1.0.0/16", "64:ff9b::/96", "::ffff:0:0/96", "fd00::/8", "2002::/16"];
+    let allowed =
+        ["10.1.0.0/16", "64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0/96", "fd00::/8", "2002::/16"];
     let allowed: Vec<_> =
         allowed.iter().map(|network| network.parse().expect("a network")).collect();
     for (address, passes) in [
@@ -340,6 +345,11 @@ fn allowed_networks_open_what_they_hold_and_nothing_else() {
         ("64:ff9b::10.1.2.3", true),
         ("64:ff9b::10.2.0.1", false),
         ("64:ff9b::127.0.0.1", false),
+        // Where these carry one is not known: 169.254.169.254 and 10.2.0.1 may be meant.
+        ("64:ff9b:1:a9fe:a9:fe00::", false),
+        ("64:ff9b:1:a02:0:100:808:808", false),
+        ("64:ff9b:1::10.1.2.3", false),
+        ("64:ff9b:1::8.8.8.8", false),
         ("::ffff:8.8.8.8", true),
         ("::ffff:169.254.169.254", false),
         ("2002:808:808::1", true),
@@ -409,6 +419,7 @@ fn what_is_no_host_to_allow_is_refused() {
         "a.com#x",
         "u@a.com",
         "a.com:0",
+        "a.com:22",
         "a.com:x",
         "a..com",
         "a b.com",
@@ -421,4 +432,6 @@ fn what_is_no_host_to_allow_is_refused() {
     }
     let many = serde_json::to_string(&vec!["a.com"; 257]).expect("JSON");
     assert!(serde_json::from_str::<Policy>(&many).is_err());
+    assert!(Policy::new(vec!["a.com"; 257]).is_err());
+    assert!(Policy::new(vec!["a.com"; 256]).is_ok());
 }

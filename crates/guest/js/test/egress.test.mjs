@@ -40,8 +40,8 @@ test('fetch: what is asked of the host', async () => {
     ["fetch('u', { method: 'PUT', body: new Uint8Array([0, 255]) })", { url: 'u', method: 'PUT', bodyBase64: 'AP8=', headers: [] }],
     ["fetch('u', { method: 'PUT', body: new URLSearchParams('a=b c') })",
       { url: 'u', method: 'PUT', body: 'a=b+c', headers: [['content-type', 'application/x-www-form-urlencoded;charset=UTF-8']] }],
-    ["fetch('u', { body: '{}', headers: [['Content-Type', 'application/json'], ['b', '1'], ['b', '2']] })",
-      { url: 'u', body: '{}', headers: [['content-type', 'application/json'], ['b', '1'], ['b', '2']] }],
+    ["fetch('u', { method: 'PUT', body: '{}', headers: [['Content-Type', 'application/json'], ['b', '1'], ['b', '2']] })",
+      { url: 'u', method: 'PUT', body: '{}', headers: [['content-type', 'application/json'], ['b', '1'], ['b', '2']] }],
     ["fetch('u', { headers: new Headers({ authorization: 'Bearer secret:KEY' }), redirect: 'manual' })",
       { url: 'u', headers: [['authorization', 'Bearer secret:KEY']], redirect: 'manual' }],
     ["fetch('u', null)", { url: 'u', headers: [] }],
@@ -63,7 +63,8 @@ test('fetch: what it comes to', async () => {
 test('fetch: every failure is a TypeError, never thrown at once', async () => {
   assert.equal(await valueOf("try { await fetch('u'); } catch (e) { return [e instanceof TypeError, e.message, e.cause.name].join('|'); }", FAILURE),
     'true|fetch: the request to h took too long|TimeoutError');
-  for (const code of ['fetch()', "fetch('u', 1)", "fetch('u', { headers: 1 })", "fetch('u', { headers: { 'a b': 1 } })", 'fetch(Symbol())',
+  for (const code of ['fetch()', "fetch('u', 1)", "fetch('u', { body: '' })", "fetch('u', { method: 'get', body: 'x' })",
+    "fetch('u', { method: 'HEAD', body: new Uint8Array() })", "fetch('u', { headers: 1 })", "fetch('u', { headers: { 'a b': 1 } })", 'fetch(Symbol())',
     "fetch('u', { redirect: 'no' })", "fetch({ toString() { throw new TypeError('mine'); } })"]) {
     assert.equal(await valueOf(`let p; try { p = ${code}; } catch { return 'thrown'; } try { await p; } catch (e) { return e.name; }`), 'TypeError', code);
   }
@@ -86,6 +87,8 @@ test('request: what is asked of the host', async () => {
     ["request({ baseUrl: 'https://h/v1', uri: 'x' })", { ...GET, url: 'https://h/v1/x' }],
     ["request({ url: 'u', followRedirect: false })", { ...GET, redirect: 'manual' }],
     ["request({ url: 'u', maxRedirects: 2, timeout: '500' })", { ...GET, maxRedirects: 2, timeout: 500 }],
+    ["request({ url: 'u', timeout: 0 })", GET],
+    ["request.get({ url: 'u', body: 'x' })", { ...GET, body: 'x' }],
     ["request.head('u')", { ...GET, method: 'HEAD' }],
     ["request.del('u')", { ...GET, method: 'DELETE', redirect: 'manual' }],
     ["request.delete({ url: 'u', followAllRedirects: true })", { ...GET, method: 'DELETE' }],

@@ -16,6 +16,7 @@ use tokio::time::MissedTickBehavior;
 use super::process::Death;
 use super::state::{ChildId, ChildState};
 use super::{Shared, StartError};
+use crate::broker::log::{MAX_LINE, sanitize_bytes};
 use crate::metrics::End;
 
 /// A child that has not said it is ready by now is stuck: it takes tens of ms, and on a loaded machine
@@ -110,7 +111,7 @@ pub(super) async fn hello(socket: &UnixStream, inbox: &mut Inbox) -> Option<Rese
     }
 }
 
-/// What a child said on its standard error before it ended.
+/// What a child said on its standard error before it ended, as one harmless line.
 pub(super) async fn last_words(stderr: Option<OwnedFd>) -> String {
     let Some(stderr) =
         stderr.and_then(|fd| tokio::net::unix::pipe::Receiver::from_owned_fd(fd).ok())
@@ -122,7 +123,7 @@ pub(super) async fn last_words(stderr: Option<OwnedFd>) -> String {
     let read = stderr.read_to_end(&mut bytes);
     // A pipe that a lingering process holds open must not keep us.
     let _ = tokio::time::timeout(Duration::from_secs(1), read).await;
-    String::from_utf8_lossy(&bytes).trim().to_owned()
+    sanitize_bytes(bytes.trim_ascii(), MAX_LINE)
 }
 
 struct Driver {
@@ -259,5 +260,21 @@ impl Driver {
                 FromChild::Built { .. } => return Err("it built what nobody asked for".into()),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::last_words;
+
+    #[tokio::test]
+    async fn a_childs_last_words_are_one_harmless_line() {
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        writer.write_all(b" \x1b[2Jpanicked\nERROR forged\x07\xff\n").expect("room");
+        drop(writer);
+        let words = last_words(Some(reader.into())).await;
+        assert_eq!(words, "panicked\\nERROR forged\\u{7}\u{fffd}");
     }
 }

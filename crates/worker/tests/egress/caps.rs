@@ -256,6 +256,7 @@ fn limits_that_cannot_hold_are_refused() {
         Limits { response_bytes: (8 << 20) + 1, ..Limits::default() },
         Limits { header_bytes: 100, ..Limits::default() },
         Limits { headers: 0, ..Limits::default() },
+        Limits { memory: 63 << 20, ..Limits::default() },
     ] {
         assert!(
             Broker::new(Options { egress: Some(limits(wrong)), ..Options::default() }).is_err()

@@ -3,6 +3,8 @@
 
 mod abuse;
 mod caps;
+mod logs;
+mod memory;
 mod scripts;
 mod secrets;
 mod server;
@@ -185,7 +187,7 @@ async fn a_rebinding_name_leads_to_the_checked_address_or_nowhere() {
     let broker = with_dns(Config::default(), &dns);
     let app = app(&[&format!("http://*.test:{port}")]);
     let url = |name: &str, path: &str| json!({ "url": format!("http://{name}.test:{port}{path}") });
-    let why = "its address is loopback, not a public one";
+    let why = "are not allowed: it does not lead to public addresses only";
 
     let answer = send(&broker, &app, url("rebind", "/")).await.expect("an answer");
     assert_eq!((answer["body"].as_str(), dns.asked("rebind.test")), (Some("allowed"), 1));
@@ -204,11 +206,34 @@ async fn a_rebinding_name_leads_to_the_checked_address_or_nowhere() {
 }
 
 #[tokio::test]
-async fn names_that_lead_nowhere_are_the_networks_failure() {
-    let broker = broker(Config::default()).await;
-    let app = app(&["none.test", "http://shut.test:1"]);
-    let url = json!({ "url": "https://none.test/" });
-    assert_eq!(fails(&broker, &app, url, "none.test has no address").await, "NetworkError");
-    let url = json!({ "url": "http://shut.test:1/" });
-    assert_eq!(fails(&broker, &app, url, "refused the connection").await, "NetworkError");
+async fn what_a_name_leads_to_is_not_told() {
+    let dns = Dns::start(|name, _| match name {
+        "none.test" => vec![],
+        "many.test" => (0..100).map(|_| loopback(1)).collect(),
+        "shut.test" => vec![loopback(1)],
+        "private.test" => vec!["10.1.2.3".parse().expect("an address")],
+        _ => vec!["169.254.169.254".parse().expect("an address")],
+    })
+    .await;
+    let broker = with_dns(Config::default(), &dns);
+    let shut = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let port = shut.local_addr().expect("bound").port();
+    drop(shut);
+    let app = app(&[&format!("http://*.test:{port}")]);
+    for (name, kind, why) in [
+        ("none", "NetworkError", "cannot be reached"),
+        ("many", "NetworkError", "cannot be reached"),
+        ("shut", "NetworkError", "cannot be reached"),
+        (
+            "private",
+            "NotAllowedError",
+            "are not allowed: it does not lead to public addresses only",
+        ),
+        ("meta", "NotAllowedError", "are not allowed: it does not lead to public addresses only"),
+    ] {
+        let url = json!({ "url": format!("http://{name}.test:{port}/") });
+        let (error, message) = send(&broker, &app, url).await.expect_err(name);
+        let before = if kind == "NotAllowedError" { "requests to " } else { "" };
+        assert_eq!((error.as_str(), message), (kind, format!("{before}{name}.test {why}")));
+    }
 }

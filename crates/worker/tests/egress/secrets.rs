@@ -23,7 +23,11 @@ async fn a_secret_reaches_its_server_and_never_the_script() {
     let other = format!("other.test:{}", server.port);
     let app = with_secrets(
         &[&host, &other],
-        &[("KEY", KEY, &host), ("USER_1", "user", &host), ("ELSE", "elsewhere", "api.test")],
+        &[
+            ("KEY", KEY, &host),
+            ("USER_1", "user-of-16-bytes", &host),
+            ("ELSE", "elsewhere-and-long", "api.test"),
+        ],
     );
     let ask = |host: &str, headers: Value| json!({ "url": format!("https://{host}/"), "headers": headers });
 
@@ -42,7 +46,7 @@ async fn a_secret_reaches_its_server_and_never_the_script() {
     .expect("an answer");
     let seen = server.requests().concat();
     assert!(seen.contains(&format!("authorization: Bearer {KEY}\r\n")), "{seen}");
-    assert!(seen.contains(&format!("x: secret:, {KEY}+user\r\n")), "{seen}");
+    assert!(seen.contains(&format!("x: secret:, {KEY}+user-of-16-bytes\r\n")), "{seen}");
     assert!(!answer.to_string().contains(KEY), "{answer}");
     assert!(
         answer["body"]
@@ -124,7 +128,7 @@ async fn a_redirect_takes_no_secret_to_another_origin() {
     let mut app = with_secrets(&[], &[]);
     let list = json!({
         "allow": hosts,
-        "secrets": { "KEY": { "value": KEY, "hosts": hosts }, "PASS": { "value": "hunter22", "hosts": hosts } },
+        "secrets": { "KEY": { "value": KEY, "hosts": hosts }, "PASS": { "value": "hunter22hunter22", "hosts": hosts } },
     });
     app.egress = std::sync::Arc::new(serde_json::from_value::<AppEgress>(list).expect("it reads"));
     let ask = |path: &str| {
@@ -166,4 +170,48 @@ async fn a_redirect_takes_no_secret_to_another_origin() {
         answer["url"].as_str().is_some_and(|url| url.ends_with("/end?[secret:KEY]")),
         "{answer}"
     );
+}
+
+#[tokio::test]
+async fn no_refusal_names_a_secret_that_a_server_redirects_to() {
+    const TOKEN: &str = "Tok-4eC39HqLyjWDarjtT1zdp7dc";
+    let authority = Authority::new();
+    let server = Server::https(&authority, &["api.test"], |_| {
+        Says::redirect(307, &format!("https://{TOKEN}.evil.test/"))
+    })
+    .await;
+    let broker = broker(Config { extra_roots: vec![authority.der()], ..Config::default() }).await;
+    let host = format!("api.test:{}", server.port);
+    for allow in [&[host.as_str()][..], &[&host, "*.evil.test"]] {
+        let app = with_secrets(allow, &[("KEY", TOKEN, &host)]);
+        let args = json!({ "url": format!("https://{host}/"), "headers": [["x", "secret:KEY"]] });
+        let (name, message) = send(&broker, &app, args).await.expect_err("it leads nowhere");
+        assert_eq!(name, "NetworkError");
+        assert!(!message.to_lowercase().contains(&TOKEN.to_lowercase()), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn secrets_do_not_multiply_a_requests_headers() {
+    let server = Server::http("127.0.0.1:0", |_| Says::ok("")).await;
+    let broker = broker(Config { allow_secrets_over_http: true, ..Config::default() }).await;
+    let host = format!("http://a.test:{}", server.port);
+    let app = with_secrets(&[&host], &[("K", &"k".repeat(8 << 10), &host)]);
+    let tokens = "secret:K ".repeat(7000);
+    for args in [
+        json!({ "headers": [["x", tokens]] }),
+        json!({ "headers": vec![["x", "secret:K"]; 8] }),
+        json!({ "auth": { "user": "me", "pass": tokens } }),
+        json!({ "auth": { "user": tokens } }),
+        json!({ "auth": { "user": "x".repeat(65 << 10) } }),
+        json!({ "auth": { "user": "me", "pass": "x".repeat(65 << 10) } }),
+        json!({ "auth": { "user": "me", "pass": "x".repeat(50 << 10) } }), // as base64 it is more
+    ] {
+        let mut args = args;
+        args["url"] = json!(host);
+        assert_eq!(fails(&broker, &app, args, "bytes of").await, "LimitError");
+    }
+    assert!(server.requests().is_empty());
+    let args = json!({ "url": host, "headers": vec![["x", "secret:K"]; 7] });
+    send(&broker, &app, args).await.expect("an answer");
 }

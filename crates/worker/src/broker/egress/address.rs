@@ -171,8 +171,14 @@ fn embedded(address: IpAddr) -> Option<Ipv4Addr> {
     }
 }
 
+/// Whether it is in `64:ff9b:1::/48`, RFC 8215.
+fn is_local_nat64(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.segments()[..3] == [0x64, 0xff9b, 1])
+}
+
 /// Whether a request may be sent to the address: it is global unicast, or lies in one of the networks
-/// that the operator allows. One that carries an IPv4 address needs that to pass as well.
+/// that the operator allows. One that carries an IPv4 address needs that to pass as well; one of
+/// `64:ff9b:1::/48` never passes.
 ///
 /// # Errors
 /// Why not.
@@ -181,7 +187,9 @@ pub fn check(address: IpAddr, allowed: &[IpNet]) -> Result<(), Class> {
     if class == Class::GLOBAL {
         return Ok(());
     }
-    if !allowed.iter().any(|network| network.contains(&address)) {
+    // Where a /48 of translated addresses has its IPv4 part depends on the translator (RFC 6052, section
+    // 2.2), so that what it carries cannot be checked.
+    if is_local_nat64(address) || !allowed.iter().any(|network| network.contains(&address)) {
         return Err(class);
     }
     embedded(address).map_or(Ok(()), |inner| check(IpAddr::V4(inner), allowed).map_err(|_| class))

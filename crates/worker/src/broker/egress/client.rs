@@ -12,27 +12,22 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use super::connect::Connector;
+use super::echoes::Echoes;
 use super::failure::{Failure, Kind};
 use super::host::{self, Target};
-use super::quota::Quota;
+use super::quota::{Permit, Quota};
 use super::request::{Redirect, Request};
 use super::response::{self, Answer};
-use super::secrets::Echoes;
 use super::{AppEgress, Config, ConfigError, Limits};
-
-/// Bodies unpacked at once: each may need 16 MiB for its window beside its result.
-const UNPACKING: usize = 4;
 
 /// Sends requests.
 pub(super) struct Client {
     connector: Connector,
     quota: Arc<Quota>,
-    unpacking: Arc<Semaphore>,
     limits: Limits,
     plain_secrets: bool,
 }
@@ -42,34 +37,39 @@ impl Client {
         config.limits.check()?;
         Ok(Self {
             connector: Connector::new(config)?,
-            quota: Arc::new(Quota::new(config.limits.per_app, config.limits.overall)),
-            unpacking: Arc::new(Semaphore::new(UNPACKING)),
+            quota: Arc::new(Quota::new(&config.limits)),
             limits: config.limits.clone(),
             plain_secrets: config.allow_secrets_over_http,
         })
     }
 
-    /// Sends the request that a script's arguments make, for an app, until a deadline.
+    /// Sends the request that a script's arguments make, for an app, until a deadline. The answer is JSON.
     pub(super) async fn send(
         &self,
         app: &str,
         egress: &AppEgress,
         args: &str,
         deadline: Instant,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<String, Failure> {
         let request = Request::parse(args, &self.limits)?;
-        let _permit = self.quota.enter(app)?;
+        let permit = Arc::new(self.quota.enter(app)?);
+        permit.hold(args.len() + request.body.as_ref().map_or(0, Bytes::len))?;
         let cap = request
             .timeout
             .map_or(self.limits.time, |ms| self.limits.time.min(Duration::from_millis(ms)));
         let end = deadline.min(Instant::now() + cap);
         let host = request.target.host.clone();
-        timeout_at(end, self.hops(egress, request)).await.unwrap_or_else(|_| {
+        timeout_at(end, self.hops(egress, request, permit)).await.unwrap_or_else(|_| {
             Err(Failure::new(Kind::Timeout, format!("the request to {host} took too long")))
         })
     }
 
-    async fn hops(&self, egress: &AppEgress, mut request: Request) -> Result<Answer, Failure> {
+    async fn hops(
+        &self,
+        egress: &AppEgress,
+        mut request: Request,
+        permit: Arc<Permit>,
+    ) -> Result<String, Failure> {
         let mut echoes = Echoes::default();
         let mut redirects = 0;
         loop {
@@ -77,11 +77,17 @@ impl Client {
             let next = match location(&response, &request)? {
                 None => {
                     return self
-                        .answer(response, connection, &request, redirects > 0, echoes)
+                        .answer(response, connection, &request, redirects > 0, echoes, permit)
                         .await;
                 }
                 Some(next) => next,
             };
+            // Refusals and logs name hosts, and name servers are asked for them.
+            if echoes.are_in(&next.host.to_string()) {
+                return Err(Failure::network(
+                    "the server redirects to a host that has a secret in its name",
+                ));
+            }
             if redirects == request.max_redirects {
                 return Err(Failure::too_large(format!("more than {redirects} redirects")));
             }
@@ -101,7 +107,12 @@ impl Client {
         if !egress.allow.allows(target) {
             return Err(Failure::not_allowed(egress.allow.refusal(target)));
         }
-        let fields = request.fields(&egress.secrets, self.plain_secrets, echoes)?;
+        let fields = request.fields(
+            &egress.secrets,
+            self.plain_secrets,
+            self.limits.header_bytes,
+            echoes,
+        )?;
         let message = message(request, fields)?;
         let stream = self.connector.connect(target).await?;
         let broken = |error: hyper::Error| {
@@ -135,23 +146,35 @@ impl Client {
         request: &Request,
         redirected: bool,
         echoes: Echoes,
-    ) -> Result<Answer, Failure> {
+        permit: Arc<Permit>,
+    ) -> Result<String, Failure> {
         let (head, body) = response.into_parts();
         let most = self.limits.response_bytes;
-        let packed = response::collect(body, most).await?;
+        let packed = response::collect(body, most, &permit).await?;
         drop(connection);
         let encodings = response::encodings(&head.headers).unwrap_or_default();
         let url = request.target.url.to_string();
         let gone = || Failure::network("the response could not be unpacked");
-        // Unpacking and looking for secrets take CPU time in proportion to the body.
-        let permit = self.unpacking.clone().acquire_owned().await.map_err(|_| gone())?;
+        // Unpacking and looking for secrets take CPU time and memory in proportion to the body.
+        let turn = if !packed.is_empty() && (!encodings.is_empty() || !echoes.is_empty()) {
+            Some(permit.turn().await.ok_or_else(gone)?)
+        } else {
+            None
+        };
+        // What it holds stays counted until it ends, even if nobody waits for it any more.
         tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            let body = response::decode(packed, &encodings, most)?;
-            let body = echoes.scrub(body, most).ok_or_else(|| {
-                Failure::too_large(format!("the response's body is larger than {most} bytes"))
-            })?;
-            Ok(Answer::new(head.status, &head.headers, body, &url, redirected, &echoes))
+            let _turn = turn;
+            let mut body = response::decode(packed, &encodings, most)?;
+            if !encodings.is_empty() {
+                permit.hold(body.len())?;
+            }
+            let scrubber = echoes.scrubber()?;
+            body = scrubber.scrub(body, most).ok_or_else(|| response::too_large(most))?;
+            let answer = Answer::new(head.status, &head.headers, body, &url, redirected, &scrubber);
+            serde_json::to_string(&answer).map_err(|error| {
+                tracing::error!(%error, "an answer cannot be JSON");
+                Failure::network("the response cannot be given to a script")
+            })
         })
         .await
         .unwrap_or_else(|error| {
@@ -225,4 +248,57 @@ fn location(response: &Response<Incoming>, request: &Request) -> Result<Option<T
     let text = String::from_utf8_lossy(location.as_bytes());
     let url = request.target.url.join(&text).map_err(|e| bad(&e))?;
     host::of(url).map(Some).map_err(|e| bad(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::super::policy::Policy;
+    use super::*;
+
+    /// A server that says `answer` to whatever comes: its URL, and an app that may send there.
+    async fn server(answer: &'static str) -> (String, AppEgress) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+        let url = format!("http://{}", listener.local_addr().expect("bound"));
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        let allow = Policy::new([&url]).expect("a pattern");
+        (url, AppEgress { allow, ..AppEgress::default() })
+    }
+
+    #[tokio::test]
+    async fn what_needs_no_turn_waits_for_none() {
+        let config = Config {
+            nameservers: vec!["127.0.0.1:9".parse().expect("an address")],
+            allow_networks: vec!["127.0.0.1/32".parse().expect("a network")],
+            ..Config::default()
+        };
+        let client = Client::new(&config).expect("it can be used");
+        // Two apps have all turns.
+        let (one, other) = (client.quota.enter("one"), client.quota.enter("other"));
+        let mut turns = Vec::new();
+        for permit in [one.expect("room"), other.expect("room")] {
+            for _ in 0..2 {
+                turns.push(permit.turn().await.expect("a turn"));
+            }
+        }
+        let send = async |head: &'static str, timeout: u32| {
+            let (url, egress) = server(head).await;
+            let args = format!("{{\"url\":\"{url}\",\"timeout\":{timeout}}}");
+            let deadline = Instant::now() + Duration::from_secs(60);
+            client.send("mine", &egress, &args, deadline).await
+        };
+        let plain = send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi", 20_000).await;
+        assert!(plain.expect("an answer").contains("\"body\":\"hi\""));
+        let packed = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\nhi";
+        assert_eq!(send(packed, 200).await.expect_err("no turn").kind, Kind::Timeout);
+        drop(turns);
+        assert_eq!(send(packed, 20_000).await.expect_err("no gzip").kind, Kind::Network);
+    }
 }

@@ -2,6 +2,7 @@
 //! checked. Nothing after the check looks the name up again, so that a name server which changes its
 //! answer (DNS rebinding) gains nothing.
 
+use std::fmt::Display;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,9 +23,10 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::address;
-use super::failure::{Failure, Kind};
+use super::failure::Failure;
 use super::host::{HostName, Target};
 use super::{Config, ConfigError};
+use crate::broker::log;
 
 /// Addresses of one host that are tried.
 const MAX_TRIED: usize = 4;
@@ -81,10 +83,10 @@ impl Connector {
         for address in &addresses {
             if let Err(class) = address::check(*address, &self.allowed) {
                 tracing::warn!(%host, %address, class = class.name(), "egress to a forbidden address");
-                // The address is not told: a name may have told it something of the operator's network.
+                // Which address, or of which kind, is not told: a script that asks for many names would
+                // learn the operator's network.
                 return Err(Failure::not_allowed(format!(
-                    "requests to {host} are not allowed: its address is {}, not a public one",
-                    class.name()
+                    "requests to {host} are not allowed: it does not lead to public addresses only"
                 )));
             }
         }
@@ -96,22 +98,17 @@ impl Connector {
         // With the dot at its end no search domain is tried.
         let found = self.resolver.lookup_ip(format!("{name}.")).await.map_err(|error| {
             tracing::debug!(name, %error, "egress: not resolved");
-            if error.is_no_records_found() {
-                Failure::network(format!("{name} has no address"))
-            } else {
-                Failure::network(format!("{name} could not be resolved"))
-            }
+            unreachable(&name)
         })?;
         let addresses: Vec<IpAddr> = found.iter().take(MAX_ADDRESSES + 1).collect();
-        match addresses.len() {
-            0 => Err(Failure::network(format!("{name} has no address"))),
-            1..=MAX_ADDRESSES => Ok(addresses),
-            _ => Err(Failure::network(format!("{name} has more than {MAX_ADDRESSES} addresses"))),
+        if !(1..=MAX_ADDRESSES).contains(&addresses.len()) {
+            tracing::debug!(name, addresses = addresses.len(), "egress: no address, or too many");
+            return Err(unreachable(&name));
         }
+        Ok(addresses)
     }
 
     async fn reach(&self, addresses: &[IpAddr], target: &Target) -> Result<TcpStream, Failure> {
-        let mut failure = Failure::network(format!("{} has no address", target.host));
         for address in addresses.iter().take(MAX_TRIED) {
             let attempt = TcpStream::connect(SocketAddr::new(*address, target.port));
             let why = match timeout(self.patience, attempt).await {
@@ -120,27 +117,25 @@ impl Connector {
                 Err(_) => io::ErrorKind::TimedOut.into(),
             };
             tracing::debug!(host = %target.host, %address, error = %why, "egress: not connected");
-            failure = match why.kind() {
-                io::ErrorKind::TimedOut => Failure::new(
-                    Kind::Timeout,
-                    format!("{} did not accept a connection in time", target.host),
-                ),
-                io::ErrorKind::ConnectionRefused => {
-                    Failure::network(format!("{} refused the connection", target.host))
-                }
-                _ => Failure::network(format!("{} could not be connected to", target.host)),
-            };
         }
-        Err(failure)
+        Err(unreachable(&target.host))
     }
+}
+
+/// What a script learns of a host that was not found, refused or did not answer: nothing more.
+fn unreachable(host: &dyn Display) -> Failure {
+    Failure::network(format!("{host} cannot be reached"))
 }
 
 /// Why TLS failed. What rustls says of a certificate holds nothing of ours.
 fn refused(target: &Target, error: &io::Error) -> Failure {
-    tracing::debug!(host = %target.host, %error, "egress: no TLS");
+    // A certificate's names are the server's words.
+    let said = log::sanitize(&error.to_string(), 300);
+    tracing::debug!(host = %target.host, error = said, "egress: no TLS");
     let why = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     Failure::network(match why {
         Some(why @ rustls::Error::InvalidCertificate(_)) => {
+            let why = log::sanitize(&why.to_string(), 300);
             format!("{} could not prove that it is {0}: {why}", target.host)
         }
         _ => format!("{} does not speak TLS as it should", target.host),

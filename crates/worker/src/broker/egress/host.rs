@@ -10,6 +10,16 @@ use url::{Host, Url};
 /// Bytes that a URL may have.
 pub const MAX_URL: usize = 8 << 10;
 
+/// Ports of services that might take an HTTP request for one of theirs: the "bad ports" of
+/// fetch.spec.whatwg.org, in order.
+#[rustfmt::skip]
+const BAD_PORTS: &[u16] = &[
+    0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103,
+    104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514,
+    515, 526, 530, 531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723,
+    2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
+];
+
 /// Where a URL leads: a scheme, a host in its one canonical spelling, and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -68,6 +78,8 @@ pub enum BadUrl {
     Credentials,
     /// Its host is no host name: an empty label, or a port of 0.
     Host,
+    /// Its port is of another protocol.
+    Port,
 }
 
 impl fmt::Display for BadUrl {
@@ -79,6 +91,7 @@ impl fmt::Display for BadUrl {
                 "the URL has a user name or password in it: send them in the auth option or a header"
             }
             Self::Host => "the URL's host is not a host name",
+            Self::Port => "the URL's port is one that other protocols use: nothing is sent there",
         })
     }
 }
@@ -121,6 +134,9 @@ pub fn of(mut url: Url) -> Result<Target, BadUrl> {
         url.set_host(Some(name)).map_err(|_| BadUrl::Host)?;
     }
     let port = url.port_or_known_default().filter(|port| *port != 0).ok_or(BadUrl::Host)?;
+    if BAD_PORTS.binary_search(&port).is_ok() {
+        return Err(BadUrl::Port);
+    }
     url.set_fragment(None);
     Ok(Target { url, https, host, port })
 }

@@ -13,11 +13,12 @@ use ipnet::IpNet;
 use lode_child::protocol::HostError;
 use serde::Deserialize;
 
-use super::AppContext;
+use super::{AppContext, log};
 
 pub mod address;
 mod client;
 mod connect;
+mod echoes;
 mod failure;
 pub mod host;
 pub mod policy;
@@ -75,6 +76,9 @@ pub struct Limits {
     pub per_app: usize,
     /// Requests of all apps under way. 512.
     pub overall: usize,
+    /// Bytes of the arguments and bodies of all requests under way; one app may have half of them.
+    /// 256 MiB; at least 8 bodies of each kind.
+    pub memory: usize,
 }
 
 impl Default for Limits {
@@ -89,6 +93,7 @@ impl Default for Limits {
             connect: Duration::from_secs(5),
             per_app: 32,
             overall: 512,
+            memory: 256 << 20,
         }
     }
 }
@@ -101,6 +106,10 @@ impl Limits {
         }
         if !(8 << 10..=1 << 20).contains(&self.header_bytes) {
             return bad("the limit of header bytes is not from 8 KiB to 1 MiB");
+        }
+        let bodies = self.request_bytes.saturating_add(self.response_bytes);
+        if self.memory / 8 < bodies {
+            return bad("the memory for bodies is less than that of eight requests");
         }
         if !(1..=1000).contains(&self.headers) {
             return bad("the limit of headers is not from 1 to 1,000");
@@ -138,13 +147,11 @@ impl Egress {
         deadline: Instant,
     ) -> Result<String, HostError> {
         let answer = self.0.send(&context.app, &context.egress, args, deadline.into()).await;
-        let answer = answer.map_err(|failure| {
-            tracing::debug!(app = context.app, kind = ?failure.kind, %failure, "egress refused or failed");
+        answer.map_err(|failure| {
+            // The message may hold what the script wrote.
+            let why = log::sanitize(&failure.message, 500);
+            tracing::debug!(app = context.app, kind = ?failure.kind, why, "egress refused or failed");
             HostError::from(failure)
-        })?;
-        serde_json::to_string(&answer).map_err(|error| {
-            tracing::error!(%error, "an answer cannot be JSON");
-            Failure::network("the response cannot be given to a script").into()
         })
     }
 }

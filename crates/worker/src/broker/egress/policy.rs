@@ -50,7 +50,7 @@ impl FromStr for Pattern {
     type Err = BadPattern;
 
     fn from_str(text: &str) -> Result<Self, BadPattern> {
-        let bad = || BadPattern(text.chars().take(300).collect());
+        let bad = || BadPattern::of(text);
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme @ ("https" | "http"), rest)) => (scheme, rest),
             Some(_) => return Err(bad()),
@@ -84,18 +84,27 @@ impl<'de> Deserialize<'de> for Pattern {
     }
 }
 
-/// A text that is no [`Pattern`].
+/// A text that is no [`Pattern`], or too many of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadPattern(String);
 
+impl BadPattern {
+    fn of(text: &str) -> Self {
+        let text: String = text.chars().take(300).collect();
+        Self(format!(
+            "{text:?} is not a host to allow: write \"api.example.com\", \"*.example.com\" for its subdomains, \
+             or \"http://api.example.com\" for plain HTTP, each with \":port\" if it is not the usual one"
+        ))
+    }
+
+    fn too_many() -> Self {
+        Self(format!("at most {MAX_ENTRIES} hosts can be allowed"))
+    }
+}
+
 impl fmt::Display for BadPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} is not a host to allow: write \"api.example.com\", \"*.example.com\" for its subdomains, \
-             or \"http://api.example.com\" for plain HTTP, each with \":port\" if it is not the usual one",
-            self.0
-        )
+        f.write_str(&self.0)
     }
 }
 
@@ -112,9 +121,16 @@ impl Policy {
     /// A policy of these entries.
     ///
     /// # Errors
-    /// The first that is not a pattern.
+    /// The first that is not a pattern; a 257th.
     pub fn new<T: AsRef<str>>(entries: impl IntoIterator<Item = T>) -> Result<Self, BadPattern> {
-        entries.into_iter().map(|entry| entry.as_ref().parse()).collect::<Result<_, _>>().map(Self)
+        // One more than may be tells too many.
+        let entries = entries.into_iter().take(MAX_ENTRIES + 1);
+        let entries = entries.map(|entry| entry.as_ref().parse()).collect::<Result<_, _>>()?;
+        Self::of(entries)
+    }
+
+    fn of(entries: Vec<Pattern>) -> Result<Self, BadPattern> {
+        if entries.len() > MAX_ENTRIES { Err(BadPattern::too_many()) } else { Ok(Self(entries)) }
     }
 
     /// Whether a request may go to the target.
@@ -155,10 +171,6 @@ impl Policy {
 
 impl<'de> Deserialize<'de> for Policy {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let entries = Vec::<Pattern>::deserialize(deserializer)?;
-        if entries.len() > MAX_ENTRIES {
-            return Err(D::Error::custom(format!("at most {MAX_ENTRIES} hosts can be allowed")));
-        }
-        Ok(Self(entries))
+        Self::of(Vec::<Pattern>::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }

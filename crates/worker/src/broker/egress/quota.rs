@@ -1,66 +1,188 @@
-//! How many requests are under way, for each app and in all.
+//! What is under way, for each app and in all: requests, the bytes of their bodies, and bodies being
+//! unpacked.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Limits;
 use super::failure::{Failure, Kind};
 
-/// Counts requests under way.
+/// Bodies unpacked or scrubbed at once: each may need 16 MiB for its window beside its result.
+const TURNS: usize = 4;
+
+/// Of these and of the memory, what one app may have: the others always find some.
+const SHARE: usize = 2;
+
+/// Counts what is under way.
 pub(super) struct Quota {
     counts: Mutex<Counts>,
+    turns: Arc<Semaphore>,
     per_app: usize,
     overall: usize,
+    memory: usize,
 }
 
 #[derive(Default)]
 struct Counts {
-    apps: HashMap<String, usize>,
-    all: usize,
+    apps: HashMap<String, App>,
+    requests: usize,
+    bytes: usize,
 }
 
-/// A request under way, until it is dropped.
+struct App {
+    requests: usize,
+    bytes: usize,
+    turns: Arc<Semaphore>,
+}
+
+/// A request under way with what it holds, until it is dropped.
 pub(super) struct Permit {
     quota: Arc<Quota>,
     app: String,
+    bytes: Mutex<usize>,
+    turns: Arc<Semaphore>,
+}
+
+/// The right to unpack a body.
+pub(super) struct Turn {
+    _app: OwnedSemaphorePermit,
+    _all: OwnedSemaphorePermit,
 }
 
 impl Quota {
-    pub(super) fn new(per_app: usize, overall: usize) -> Self {
-        Self { counts: Mutex::default(), per_app, overall }
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            counts: Mutex::default(),
+            turns: Arc::new(Semaphore::new(TURNS)),
+            per_app: limits.per_app,
+            overall: limits.overall,
+            memory: limits.memory,
+        }
     }
 
     /// Counts one more, or says that there are too many: nothing waits here, so that nothing piles up.
     pub(super) fn enter(self: &Arc<Self>, app: &str) -> Result<Permit, Failure> {
-        let busy = |message: String| Err(Failure::new(Kind::Busy, message));
-        let mut counts = self.counts();
-        let mine = counts.apps.get(app).copied().unwrap_or(0);
+        let mut counts = lock(&self.counts);
+        let mine = counts.apps.get(app).map_or(0, |app| app.requests);
         if mine >= self.per_app {
             return busy(format!(
                 "this app has {mine} requests under way, which is the most it may"
             ));
         }
-        if counts.all >= self.overall {
+        if counts.requests >= self.overall {
             return busy("too many requests of all apps are under way: try again".into());
         }
-        counts.all += 1;
-        counts.apps.insert(app.to_owned(), mine + 1);
-        Ok(Permit { quota: self.clone(), app: app.to_owned() })
+        counts.requests += 1;
+        let entry = counts.apps.entry(app.to_owned()).or_insert_with(|| App {
+            requests: 0,
+            bytes: 0,
+            turns: Arc::new(Semaphore::new(TURNS / SHARE)),
+        });
+        entry.requests += 1;
+        let turns = entry.turns.clone();
+        Ok(Permit { quota: self.clone(), app: app.to_owned(), bytes: Mutex::default(), turns })
+    }
+}
+
+impl Permit {
+    /// Counts bytes that the request now holds as well, or says that there is no memory for them.
+    pub(super) fn hold(&self, bytes: usize) -> Result<(), Failure> {
+        let mut counts = lock(&self.quota.counts);
+        let all = counts.bytes.saturating_add(bytes);
+        let most = self.quota.memory;
+        let Some(app) = counts.apps.get_mut(&self.app) else {
+            return busy("the request is no longer under way".into()); // it has one while we live
+        };
+        let mine = app.bytes.saturating_add(bytes);
+        if mine > most / SHARE {
+            return busy(format!(
+                "the bodies of this app's requests under way need more than {} bytes of memory, which is \
+                 the most they may",
+                most / SHARE
+            ));
+        }
+        if all > most {
+            return busy("the bodies of all apps' requests need too much memory: try again".into());
+        }
+        app.bytes = mine;
+        counts.bytes = all;
+        *lock(&self.bytes) += bytes;
+        Ok(())
     }
 
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Waits for a turn to unpack. Of those that one app waits for, at most its share waits with others'.
+    pub(super) async fn turn(&self) -> Option<Turn> {
+        let app = self.turns.clone().acquire_owned().await.ok()?;
+        let all = self.quota.turns.clone().acquire_owned().await.ok()?;
+        Some(Turn { _app: app, _all: all })
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut counts = self.quota.counts();
-        counts.all = counts.all.saturating_sub(1);
-        if let Some(mine) = counts.apps.get_mut(&self.app) {
-            *mine = mine.saturating_sub(1);
-            if *mine == 0 {
+        let bytes = *lock(&self.bytes);
+        let mut counts = lock(&self.quota.counts);
+        counts.requests = counts.requests.saturating_sub(1);
+        counts.bytes = counts.bytes.saturating_sub(bytes);
+        if let Some(app) = counts.apps.get_mut(&self.app) {
+            app.requests = app.requests.saturating_sub(1);
+            app.bytes = app.bytes.saturating_sub(bytes);
+            if app.requests == 0 {
                 counts.apps.remove(&self.app);
             }
         }
+    }
+}
+
+fn busy<T>(message: String) -> Result<T, Failure> {
+    Err(Failure::new(Kind::Busy, message))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(50);
+
+    #[tokio::test]
+    async fn one_app_has_at_most_half_of_the_turns() {
+        let quota = Arc::new(Quota::new(&Limits::default()));
+        let (mine, other) = (quota.enter("mine").expect("one"), quota.enter("other").expect("one"));
+        let again = quota.enter("mine").expect("another");
+        let first = mine.turn().await.expect("a turn");
+        let _second = again.turn().await.expect("a turn");
+        assert!(tokio::time::timeout(SOON, mine.turn()).await.is_err(), "a third turn");
+        let _others = (other.turn().await.expect("a turn"), other.turn().await.expect("a turn"));
+        drop(first);
+        mine.turn().await.expect("a turn");
+    }
+
+    #[test]
+    fn bodies_hold_so_much_memory_and_an_app_half_of_it() {
+        let limits = Limits { memory: 100, ..Limits::default() };
+        let quota = Arc::new(Quota::new(&limits));
+        let enter = |app| quota.enter(app).expect("room");
+        let (mine, again, other, third) = (enter("mine"), enter("mine"), enter("b"), enter("c"));
+        mine.hold(30).expect("memory");
+        let why = again.hold(21).expect_err("more than half");
+        assert!(why.kind == Kind::Busy && why.message.contains("this app's"), "{why}");
+        again.hold(20).expect("memory");
+        other.hold(50).expect("memory");
+        let why = third.hold(1).expect_err("more than there is");
+        assert!(why.kind == Kind::Busy && why.message.contains("all apps"), "{why}");
+        drop(again);
+        third.hold(20).expect("memory");
+        third.hold(usize::MAX).expect_err("too much");
+        drop((mine, other, third));
+        let counts = lock(&quota.counts);
+        assert_eq!((counts.bytes, counts.apps.len()), (0, 0));
     }
 }

@@ -9,9 +9,10 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::Limits;
+use super::echoes::Echoes;
 use super::failure::Failure;
 use super::host::{self, Target};
-use super::secrets::{self, Echoes, Secrets};
+use super::secrets::{self, Room, Secrets};
 
 /// Header fields that say how a message is carried, which is not the script's business (RFC 9110,
 /// section 7.6.1; RFC 9112, section 6), or that a proxy would act on. Beside these, all that begin with
@@ -113,8 +114,9 @@ impl Request {
             }
         };
         let method = method(args.method.as_deref().unwrap_or("GET"))?;
-        if body.is_some() && (method == Method::GET || method == Method::HEAD) {
-            return Err(Failure::argument(format!("a {method} request has no body")));
+        // One of GET is odd and allowed (RFC 9110, section 9.3.1): npm's `request` sends it.
+        if body.is_some() && method == Method::HEAD {
+            return Err(Failure::argument("a HEAD request has no body"));
         }
         if body.as_ref().is_some_and(|body| body.len() > limits.request_bytes) {
             return Err(Failure::too_large(format!(
@@ -122,7 +124,8 @@ impl Request {
                 limits.request_bytes
             )));
         }
-        let headers = headers(args.headers, limits)?;
+        let auth = args.auth.as_ref().map_or(0, |auth| auth.user.len() + auth.pass.len());
+        let headers = headers(args.headers, auth, limits)?;
         if args.auth.is_some() && headers.iter().any(|(name, _)| *name == AUTHORIZATION) {
             return Err(Failure::argument(
                 "give the auth option or an Authorization header, not both",
@@ -149,36 +152,41 @@ impl Request {
         })
     }
 
-    /// The header fields to send to where the request now leads, secrets in place. Values that must not
-    /// come back join `echoes`.
+    /// The header fields to send to where the request now leads, secrets in place, of at most `most` bytes.
+    /// Values that must not come back join `echoes`.
     pub(super) fn fields(
         &self,
         secrets: &Secrets,
         plain: bool,
+        most: usize,
         echoes: &mut Echoes,
     ) -> Result<HeaderMap, Failure> {
+        let mut room = Room::new(most);
         let mut fields = HeaderMap::new();
         for (name, text) in &self.headers {
-            let (filled, secret) = secrets.fill(text, &self.target, plain)?;
+            room.take(name.as_str().len())?;
+            let (filled, secret) = secrets.fill(text, &self.target, plain, &mut room, echoes)?;
             fields.append(name, value(&filled, secret).ok_or_else(|| bad_value(name.as_str()))?);
         }
         if let Some(auth) = &self.auth {
-            let (user, in_user) = secrets.fill(&auth.user, &self.target, plain)?;
-            let (pass, in_pass) = secrets.fill(&auth.pass, &self.target, plain)?;
+            let mut inner = room.clone();
+            let mut fill = |text| secrets.fill(text, &self.target, plain, &mut inner, echoes);
+            let (user, in_user) = fill(&auth.user)?;
+            let (pass, in_pass) = fill(&auth.pass)?;
             // RFC 7617, section 2: the first colon ends the user's name.
             if user.contains(':') {
                 return Err(Failure::argument("auth.user has a colon in it"));
             }
-            let pair = Zeroizing::new(format!("{}:{}", user.as_str(), pass.as_str()));
+            let pair = secrets::joined(&[&user, ":", &pass]);
             let coded = Zeroizing::new(BASE64_STANDARD.encode(pair.as_bytes()));
             if in_user || in_pass {
-                echoes.add(coded.as_bytes(), "basic");
+                echoes.add(&coded, "basic");
             }
-            let text = Zeroizing::new(format!("Basic {}", coded.as_str()));
+            let text = secrets::joined(&["Basic ", &coded]);
+            room.take(AUTHORIZATION.as_str().len() + text.len())?;
             let value = value(&text, true).ok_or_else(|| bad_value("authorization"))?;
             fields.insert(AUTHORIZATION, value);
         }
-        secrets.echoes_of(&self.target, echoes);
         Ok(fields)
     }
 
@@ -186,9 +194,10 @@ impl Request {
     /// fetch". To another origin neither credentials nor secrets go, not even to a host that a secret is
     /// for: its script did not ask for that.
     pub(super) fn follow(&mut self, status: u16, target: Target) {
+        let odd = self.method == Method::GET && self.body.is_some();
         let get = match status {
-            301 | 302 => self.method == Method::POST,
-            303 => self.method != Method::GET && self.method != Method::HEAD,
+            301 | 302 => self.method == Method::POST || odd,
+            303 => odd || (self.method != Method::GET && self.method != Method::HEAD),
             _ => false,
         };
         if get {
@@ -224,9 +233,10 @@ fn method(text: &str) -> Result<Method, Failure> {
 
 fn headers(
     given: Vec<(String, String)>,
+    auth: usize,
     limits: &Limits,
 ) -> Result<Vec<(HeaderName, String)>, Failure> {
-    let bytes: usize = given.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let bytes = given.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() + auth;
     if given.len() > limits.headers || bytes > limits.header_bytes {
         return Err(Failure::too_large(format!(
             "the request has more than {} headers or {} bytes of them",
@@ -260,9 +270,11 @@ fn bad_value(name: &str) -> Failure {
 
 /// A field's value, one byte per character as the fetch standard has it.
 fn value(text: &str, sensitive: bool) -> Option<HeaderValue> {
-    let bytes: Option<Vec<u8>> =
-        text.trim_matches([' ', '\t']).chars().map(|c| u8::try_from(c).ok()).collect();
-    let mut value = HeaderValue::from_bytes(&Zeroizing::new(bytes?)).ok()?;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
+    for c in text.trim_matches([' ', '\t']).chars() {
+        bytes.push(u8::try_from(c).ok()?);
+    }
+    let mut value = HeaderValue::from_bytes(&bytes).ok()?;
     value.set_sensitive(sensitive);
     Some(value)
 }

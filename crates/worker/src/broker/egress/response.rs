@@ -11,14 +11,19 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use serde::Serialize;
 
+use super::echoes::Scrubber;
 use super::failure::Failure;
-use super::secrets::Echoes;
+use super::quota::Permit;
 
 /// Encodings one over the other that are undone: `gzip, br` is two.
 const MAX_ENCODINGS: usize = 2;
 
-/// A whole body as it came, at most `most` bytes of it.
-pub(super) async fn collect(mut body: Incoming, most: usize) -> Result<Vec<u8>, Failure> {
+/// A whole body as it came, at most `most` bytes of it, which `permit` holds.
+pub(super) async fn collect(
+    mut body: Incoming,
+    most: usize,
+    permit: &Permit,
+) -> Result<Vec<u8>, Failure> {
     let hint = body.size_hint().lower();
     if usize::try_from(hint).map_or(true, |hint| hint > most) {
         return Err(too_large(most));
@@ -33,12 +38,14 @@ pub(super) async fn collect(mut body: Incoming, most: usize) -> Result<Vec<u8>, 
         if bytes.len() + data.len() > most {
             return Err(too_large(most));
         }
+        permit.hold(data.len())?;
         bytes.extend_from_slice(&data);
     }
     Ok(bytes)
 }
 
-fn too_large(most: usize) -> Failure {
+/// It has more than `most` bytes.
+pub(super) fn too_large(most: usize) -> Failure {
     Failure::too_large(format!("the response's body is larger than {most} bytes"))
 }
 
@@ -133,12 +140,12 @@ impl Answer {
         body: Vec<u8>,
         url: &str,
         redirected: bool,
-        echoes: &Echoes,
+        scrubber: &Scrubber<'_>,
     ) -> Self {
         let headers = headers.iter().map(|(name, value)| {
             // One character per byte, as the fetch standard has it.
             let text = value.as_bytes().iter().map(|byte| char::from(*byte)).collect();
-            (name.as_str().to_owned(), echoes.scrub_text(text))
+            (name.as_str().to_owned(), scrubber.scrub_text(text))
         });
         let headers = headers.collect();
         let (body, body_base64) = match String::from_utf8(body) {
@@ -152,7 +159,7 @@ impl Answer {
             headers,
             body,
             body_base64,
-            url: echoes.scrub_text(url.to_owned()),
+            url: scrubber.scrub_text(url.to_owned()),
             redirected,
         }
     }

@@ -8,6 +8,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
+use super::echoes::Echoes;
 use super::failure::Failure;
 use super::host::Target;
 use super::policy::Policy;
@@ -20,8 +21,9 @@ const MAX_NAME: usize = 64;
 const MAX_VALUE: usize = 8 << 10;
 /// Secrets of one app.
 const MAX_SECRETS: usize = 64;
-/// Shorter values are not looked for in what comes back: they would be found everywhere.
-const MIN_ECHO: usize = 4;
+/// Bytes of the shortest value. Values are taken out of what comes back: a script that sends guesses to a
+/// server which returns them would see which one is taken out, and find a short one by trying.
+const MIN_VALUE: usize = 16;
 
 /// An app's secrets. `Debug` shows their names only; their values are overwritten when dropped.
 ///
@@ -40,15 +42,15 @@ impl Secrets {
     /// Adds one, or replaces it.
     ///
     /// # Errors
-    /// A name that is not 1 to 64 of `A-Z`, `0-9`, `_`; a value that is not 1 to 8,192 bytes without
+    /// A name that is not 1 to 64 of `A-Z`, `0-9`, `_`; a value that is not 16 to 8,192 bytes without
     /// control characters; a 65th secret.
     pub fn insert(&mut self, name: &str, value: String, hosts: Policy) -> Result<(), BadSecret> {
         let value = Zeroizing::new(value);
         if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(is_name) {
             return Err(BadSecret("a secret's name is 1 to 64 of A-Z, 0-9 and _"));
         }
-        if value.is_empty() || value.len() > MAX_VALUE || value.chars().any(char::is_control) {
-            return Err(BadSecret("a secret is 1 to 8,192 bytes without control characters"));
+        if !(MIN_VALUE..=MAX_VALUE).contains(&value.len()) || value.chars().any(char::is_control) {
+            return Err(BadSecret("a secret is 16 to 8,192 bytes without control characters"));
         }
         if self.0.len() >= MAX_SECRETS && !self.0.contains_key(name) {
             return Err(BadSecret("an app has at most 64 secrets"));
@@ -57,31 +59,38 @@ impl Secrets {
         Ok(())
     }
 
-    /// `text` with each token replaced, and whether there was one. Refused if a secret may not go to
-    /// `target`; over plain HTTP none may, unless `plain` (and its hosts say `http://`).
+    /// `text` with each token replaced, and whether there was one; what it becomes is taken out of `room`,
+    /// and the secrets join `echoes`. Refused if a secret may not go to `target`; over plain HTTP none may,
+    /// unless `plain` (and its hosts say `http://`).
     pub(super) fn fill(
         &self,
         text: &str,
         target: &Target,
         plain: bool,
+        room: &mut Room,
+        echoes: &mut Echoes,
     ) -> Result<(Zeroizing<String>, bool), Failure> {
-        let mut out = Zeroizing::new(String::new());
+        let mut parts: Vec<&str> = Vec::new();
         let (mut rest, mut any) = (text, false);
         while let Some(at) = rest.find(TOKEN) {
             let (before, after) = (&rest[..at], &rest[at + TOKEN.len()..]);
             let length = after.bytes().take_while(|b| is_name(*b)).count();
             let (name, tail) = after.split_at(length);
-            out.push_str(before);
             rest = tail;
-            if name.is_empty() {
-                out.push_str(TOKEN);
-                continue;
-            }
-            any = true;
-            out.push_str(&self.allowed(name, target, plain)?.value);
+            let value = if name.is_empty() {
+                TOKEN
+            } else {
+                any = true;
+                let value = self.allowed(name, target, plain)?.value.as_str();
+                echoes.add(value, name);
+                value
+            };
+            room.take(before.len() + value.len())?;
+            parts.extend([before, value]);
         }
-        out.push_str(rest);
-        Ok((out, any))
+        room.take(rest.len())?;
+        parts.push(rest);
+        Ok((joined(&parts), any))
     }
 
     fn allowed(&self, name: &str, target: &Target, plain: bool) -> Result<&Secret, Failure> {
@@ -101,13 +110,6 @@ impl Secrets {
             )));
         }
         Ok(secret)
-    }
-
-    /// What must not come back from a target: the secrets that may be sent there, sent or not.
-    pub(super) fn echoes_of(&self, target: &Target, echoes: &mut Echoes) {
-        for (name, secret) in self.0.iter().filter(|(_, secret)| secret.hosts.allows(target)) {
-            echoes.add(secret.value.as_bytes(), name);
-        }
     }
 }
 
@@ -133,6 +135,39 @@ impl<'de> Deserialize<'de> for Secrets {
     }
 }
 
+/// Bytes that a request's headers may still have, of all that they may.
+#[derive(Clone, Debug)]
+pub(super) struct Room {
+    left: usize,
+    most: usize,
+}
+
+impl Room {
+    /// Room for `most` bytes.
+    pub(super) fn new(most: usize) -> Self {
+        Self { left: most, most }
+    }
+
+    /// Takes some of it.
+    pub(super) fn take(&mut self, bytes: usize) -> Result<(), Failure> {
+        self.left = self.left.checked_sub(bytes).ok_or_else(|| {
+            Failure::too_large(format!(
+                "with its secrets the request has more than {} bytes of headers",
+                self.most
+            ))
+        })?;
+        Ok(())
+    }
+}
+
+/// The parts as one, made at its full length at once: growing leaves copies.
+pub(super) fn joined(parts: &[&str]) -> Zeroizing<String> {
+    let length = parts.iter().map(|part| part.len()).sum();
+    let mut out = Zeroizing::new(String::with_capacity(length));
+    parts.iter().for_each(|part| out.push_str(part));
+    out
+}
+
 /// Whether a text names a secret.
 pub(super) fn has_token(text: &str) -> bool {
     text.match_indices(TOKEN)
@@ -155,61 +190,35 @@ impl fmt::Display for BadSecret {
 
 impl std::error::Error for BadSecret {}
 
-/// Values to look for in what comes back, and the names to put in their place. Best effort: a server that
-/// gives a secret back in another form (reversed, encoded, in parts) is not seen through.
-#[derive(Default)]
-pub(super) struct Echoes(Vec<(Zeroizing<Vec<u8>>, String)>);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Echoes {
-    /// Adds one; `name` says whose.
-    pub(super) fn add(&mut self, value: &[u8], name: &str) {
-        if value.len() < MIN_ECHO || self.0.iter().any(|(known, _)| known.as_slice() == value) {
-            return;
-        }
-        self.0.push((Zeroizing::new(value.to_vec()), format!("[secret:{name}]")));
-        // Where one contains another, the longer one is replaced.
-        self.0.sort_by_key(|(value, _)| std::cmp::Reverse(value.len()));
+    #[test]
+    fn what_secrets_are_put_into_is_bounded_and_never_moved() {
+        let mut secrets = Secrets::default();
+        let hosts = || Policy::new(["a.test"]).expect("a pattern");
+        secrets.insert("K", "k".repeat(MAX_VALUE), hosts()).expect("a secret");
+        let target = super::super::host::parse("https://a.test/").expect("a URL");
+        let mut echoes = Echoes::default();
+        let mut fill =
+            |text: &str, room: &mut Room| secrets.fill(text, &target, false, room, &mut echoes);
+        // 7,281 tokens fit a header of 64 KiB, and would become 56 MiB.
+        let why = fill(&"secret:K ".repeat(7281), &mut Room::new(64 << 10)).expect_err("too much");
+        assert_eq!(why.kind, super::super::failure::Kind::TooLarge);
+        let mut room = Room::new(2 * MAX_VALUE + 2);
+        let (filled, any) = fill("a secret:K", &mut room).expect("it fits");
+        assert!(any && filled.len() == filled.capacity(), "{}", filled.capacity());
+        // The room is that of all headers.
+        fill("secret:K", &mut room).expect("it fits");
+        fill("x", &mut room).expect_err("no room left");
     }
 
-    /// `bytes` without them; `None` if that has more than `most` bytes.
-    pub(super) fn scrub(&self, bytes: Vec<u8>, most: usize) -> Option<Vec<u8>> {
-        if bytes.len() > most {
-            return None;
-        }
-        let mut starts = [false; 256];
-        for (value, _) in &self.0 {
-            starts[usize::from(value[0])] = true;
-        }
-        let found = |at: usize| {
-            if !starts[usize::from(bytes[at])] {
-                return None;
-            }
-            self.0.iter().find(|(value, _)| bytes[at..].starts_with(value))
-        };
-        let Some(first) = (0..bytes.len()).find(|at| found(*at).is_some()) else {
-            return Some(bytes);
-        };
-        let mut out = bytes[..first].to_vec();
-        let mut at = first;
-        while at < bytes.len() {
-            if let Some((value, name)) = found(at) {
-                out.extend_from_slice(name.as_bytes());
-                at += value.len();
-            } else {
-                out.push(bytes[at]);
-                at += 1;
-            }
-            if out.len() > most {
-                return None;
-            }
-        }
-        Some(out)
-    }
-
-    /// As [`Self::scrub`], of text that stays short.
-    pub(super) fn scrub_text(&self, text: String) -> String {
-        let most = text.len().saturating_mul(MAX_NAME);
-        self.scrub(text.into_bytes(), most)
-            .map_or_else(String::new, |bytes| String::from_utf8_lossy(&bytes).into_owned())
+    #[test]
+    fn short_secrets_are_refused() {
+        let hosts = || Policy::new(["a.test"]).expect("a pattern");
+        let mut secrets = Secrets::default();
+        secrets.insert("K", "x".repeat(15), hosts()).expect_err("too short");
+        secrets.insert("K", "x".repeat(16), hosts()).expect("a secret");
     }
 }
