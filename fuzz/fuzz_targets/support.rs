@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use lode_sandbox::{
-    Engine, EngineOptions, Host, HostCall, HostError, HostReply, Invocation, Limits, Outcome, Snapshot,
-    Source, deploy_limits, run,
+    Engine, EngineOptions, Host, HostCall, HostError, HostReply, Invocation, Limits, Outcome,
+    Snapshot, Source, deploy_limits, run,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -43,7 +43,8 @@ function onPreSave(request, response, modules) {
 }
 "#;
 
-const REQUEST: &str = r#"{"body":{"name":"order","lines":[1,2,3]},"params":{},"response":{"body":{}}}"#;
+const REQUEST: &str =
+    r#"{"body":{"name":"order","lines":[1,2,3]},"params":{},"response":{"body":{}}}"#;
 
 /// What is damaged, and what shows afterwards that the damage went no further.
 pub(crate) struct Target {
