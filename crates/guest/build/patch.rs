@@ -18,7 +18,7 @@ const REPLACED: [(&str, &str); 5] = [
 ];
 
 /// Other changes, as (what stands there, what takes its place).
-const CHANGED: [(&str, &str); 4] = [
+const CHANGED: [(&str, &str); 5] = [
     // Atoms below JS_ATOM_END are never counted or freed. Neither are those of a frozen snapshot
     // (`freeze_atoms` in c/lode.c): counting would write to the page of every name a run uses.
     (
@@ -37,6 +37,14 @@ const CHANGED: [(&str, &str); 4] = [
         "    jsc->stack = JS_NewArray(ctx);\n",
         "    jsc->stack = JS_NewArray(ctx);\n    JS_SetPrototype(ctx, jsc->stack, JS_NULL);\n",
     ),
+    // What holds the value is for a replacer function to see, and nothing else.
+    (
+        "    wrapper = JS_NewObject(ctx);\n    if (JS_IsException(wrapper))\n        goto exception;\n    \
+         if (JS_DefinePropertyValue(ctx, wrapper, JS_ATOM_empty_string,\n",
+        "    if (!JS_IsUndefined(jsc->replacer_func))\n        wrapper = JS_NewObject(ctx);\n    \
+         if (JS_IsException(wrapper))\n        goto exception;\n    if (!JS_IsUndefined(wrapper) && \
+         JS_DefinePropertyValue(ctx, wrapper, JS_ATOM_empty_string,\n",
+    ),
     // No stack, and no `Error.prepareStackTrace`, shows a frame of the bootstrap (c/frames.c).
     (
         "            backtrace_barrier = b->backtrace_barrier;\n        }\n\n        if (has_prepare) {\n",
@@ -44,6 +52,75 @@ const CHANGED: [(&str, &str); 4] = [
          if (lode_is_own_frame(ctx, sf))\n            continue;\n        if (has_prepare) {\n",
     ),
 ];
+
+/// Reference counts of what a frozen snapshot holds (`freeze_counts` in c/alloc.c) stay as they are:
+/// counting would write to the page of every function, object and shape that a run looks at. The cycle
+/// collector still counts them, as it takes that back.
+const COUNTS: &str = "\
+#define LODE_FROZEN_COUNT 0x60000000 /* far from what any run could add, and from the bound below */
+static inline void lode_count_up(void *p) {
+    int count = JS_REF_COUNT(p);
+    if (likely(count < 0x40000000))
+        JS_REF_COUNT(p) = count + 1;
+}
+static inline int lode_count_down(void *p) {
+    int count = JS_REF_COUNT(p);
+    if (likely((unsigned)count - 2 < 0x40000000 - 2)) { /* one comparison for the common case */
+        JS_REF_COUNT(p) = count - 1;
+        return 1;
+    }
+    if (count < 2)
+        JS_REF_COUNT(p) = --count;
+    return count;
+}
+";
+
+/// How often quickjs.c counts up, and down.
+const COUNTED: (usize, usize) = (19, 8);
+
+fn patch_counts(text: &str) -> Result<String, String> {
+    let mut patched = String::with_capacity(text.len());
+    let mut counted = (0, 0);
+    let mut collecting = false;
+    for line in text.lines() {
+        if line.starts_with("static void gc_") {
+            collecting = true;
+        } else if line == "}" {
+            collecting = false;
+        }
+        let statement = line.trim_start();
+        if let Some(of) =
+            statement.strip_prefix("JS_REF_COUNT(").and_then(|rest| rest.strip_suffix(")++;"))
+        {
+            counted.0 += 1;
+            if !collecting {
+                patched += &format!("lode_count_up({of});\n");
+                continue;
+            }
+        } else if let Some(of) =
+            statement.strip_prefix("JS_REF_COUNT(").and_then(|rest| rest.strip_suffix(")--;"))
+        {
+            if !collecting {
+                counted.1 += 1;
+                patched += &format!("lode_count_down({of});\n");
+                continue;
+            }
+        } else if statement.contains("(--JS_REF_COUNT(") {
+            counted.1 += 1;
+            patched += &line.replace("(--JS_REF_COUNT(", "(lode_count_down(");
+            patched.push('\n');
+            continue;
+        }
+        patched += line;
+        patched.push('\n');
+    }
+    if counted != COUNTED {
+        return Err(format!(
+            "quickjs.c counts {counted:?} times, not {COUNTED:?}: see build/patch.rs"
+        ));
+    }
+    Ok(patched)
+}
 
 pub(crate) fn patch(source: &Source, out: &Path) -> Result<(), String> {
     let path = source.quickjs.join("quickjs.c");
@@ -62,5 +139,8 @@ pub(crate) fn patch(source: &Source, out: &Path) -> Result<(), String> {
     for (from, to) in CHANGED {
         replace(from, to)?;
     }
+    let types = "#define JS_GC_TYPE(p) ";
+    replace(types, &format!("{COUNTS}{types}"))?;
+    let text = patch_counts(&text)?;
     fs::write(out.join("quickjs.c"), text).map_err(|e| e.to_string())
 }

@@ -1,7 +1,7 @@
 //! Splits a linked module into the module without its data segments, and those segments.
 
 use wasm_encoder::{Module, RawSection};
-use wasmparser::{ConstExpr, DataKind, Operator, Parser, Payload};
+use wasmparser::{ConstExpr, DataKind, ExternalKind, FunctionBody, Operator, Parser, Payload};
 
 /// One active data segment: `bytes` belong at `offset` of the linear memory.
 pub(crate) struct Segment {
@@ -17,6 +17,7 @@ pub(crate) struct Engine {
 pub(crate) fn split(linked: &[u8]) -> Result<Engine, String> {
     let mut module = Module::new();
     let mut segments = Vec::new();
+    let (mut mutable, mut exported) = (Vec::new(), Vec::new());
     for payload in Parser::new(0).parse_all(linked) {
         let payload = payload.map_err(|e| e.to_string())?;
         match &payload {
@@ -44,15 +45,54 @@ pub(crate) fn split(linked: &[u8]) -> Result<Engine, String> {
                     }
                 }
             }
+            Payload::GlobalSection(section) => {
+                for (index, global) in (0_u32..).zip(section.clone()) {
+                    if global.map_err(|e| e.to_string())?.ty.mutable {
+                        mutable.push(index);
+                    }
+                }
+            }
+            Payload::ExportSection(section) => {
+                for export in section.clone() {
+                    let export = export.map_err(|e| e.to_string())?;
+                    if export.kind == ExternalKind::Global {
+                        exported.push(export.index);
+                    }
+                }
+            }
+            Payload::CodeSectionEntry(body) => keeps_tables(body)?,
             _ => {}
         }
         if let Some((id, range)) = payload.as_section() {
             module.section(&RawSection { id, data: &linked[range] });
         }
     }
+    if mutable.is_empty() || mutable != exported {
+        return Err(format!(
+            "the host resets what a run can change: the globals {mutable:?}, not {exported:?}"
+        ));
+    }
     let module = module.finish();
     wasmparser::validate(&module).map_err(|e| format!("the split module is invalid: {e}"))?;
     Ok(Engine { module, segments })
+}
+
+/// An instance serves one run after the other (crates/sandbox/src/guest.rs): all that code changes must
+/// be what the host resets, its memory and its exported globals.
+fn keeps_tables(body: &FunctionBody<'_>) -> Result<(), String> {
+    let mut operators = body.get_operators_reader().map_err(|e| e.to_string())?;
+    while !operators.eof() {
+        match operators.read().map_err(|e| e.to_string())? {
+            Operator::TableSet { .. }
+            | Operator::TableGrow { .. }
+            | Operator::TableFill { .. }
+            | Operator::TableCopy { .. }
+            | Operator::TableInit { .. }
+            | Operator::ElemDrop { .. } => return Err("the engine changes its table".into()),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn constant(expression: &ConstExpr<'_>) -> Result<u32, String> {

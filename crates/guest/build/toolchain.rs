@@ -22,6 +22,7 @@ const FLAGS: &[&str] = &[
     "-msign-ext",
     "-mnontrapping-fptoint",
     "-msimd128",
+    "-mmutable-globals",
     "-D_GNU_SOURCE",
     // QuickJS-ng's own switches for a WebAssembly host without threads or floating-point modes.
     "-DEMSCRIPTEN=1",
@@ -98,6 +99,8 @@ pub(crate) fn compile(source: &Source, out: &Path) -> Result<PathBuf, String> {
         .args(["--no-entry", "--stack-first", "-z"])
         .arg(format!("stack-size={STACK_BYTES}"))
         .args(["--gc-sections", "-O2"])
+        // The one global that a run changes: the host sets it back between runs (build/split.rs).
+        .arg("--export=__stack_pointer")
         .args(&objects)
         .arg(&source.libc)
         .arg("-o")

@@ -24,6 +24,7 @@ typedef JSMallocBlockHeader Block;
 #define GROW_BYTES (256 * 1024)
 
 extern char __heap_base;
+#define HEAP_START (((uintptr_t)&__heap_base + SMALL_STEP - 1) / SMALL_STEP * SMALL_STEP)
 
 static Block *bins[BINS + 1];
 static uintptr_t heap_top;     /* where the next new block goes */
@@ -66,7 +67,7 @@ static bool grow_heap(uintptr_t until) {
 
 static __attribute__((noinline)) void *new_block(uint32_t bin) {
     if (heap_top == 0) {
-        heap_top = ((uintptr_t)&__heap_base + SMALL_STEP - 1) / SMALL_STEP * SMALL_STEP;
+        heap_top = HEAP_START;
         heap_end = __builtin_wasm_memory_size(0) * WASM_PAGE;
     }
     uint32_t size = size_of_bin(bin);
@@ -131,10 +132,23 @@ static void *heap_realloc(void *payload, size_t wanted) {
     return moved;
 }
 
+/* What the snapshot holds is no longer counted (build/patch.rs): it is never freed either. Blocks lie one
+ * behind the other, each as large as its bin says. */
+static void freeze_counts(void) {
+    uintptr_t at = frozen_until ? frozen_until : HEAP_START;
+    while (at < heap_top) {
+        Block *block = (Block *)at;
+        if (block->ref_count > 0)
+            block->ref_count = LODE_FROZEN_COUNT;
+        at += block_size(block);
+    }
+}
+
 /* From here on every block is new and lies behind what there is. Free blocks are cleared, so that pages
  * of nothing else take no space in a snapshot; `headroom` bytes are ready for runs, so that an ordinary
  * one never grows the memory. */
 static void freeze_heap(size_t headroom) {
+    freeze_counts();
     for (uint32_t bin = 0; bin <= BINS; bin++) {
         Block *block = bins[bin];
         bins[bin] = NULL;

@@ -25,7 +25,7 @@ static bool lode_is_own_frame(struct JSContext *c, struct JSStackFrame *frame);
 #define LODE_GC_FIRST_BYTES (8 * 1024 * 1024)
 
 /* Free heap that every snapshot ends with. */
-#define LODE_HEADROOM_BYTES (512 * 1024)
+#define LODE_HEADROOM_BYTES (256 * 1024)
 
 /* Requests up to this size are written where every run finds the same, already dirtied pages. */
 #define LODE_INBOX_BYTES (16 * 1024)
@@ -36,8 +36,10 @@ static JSValue native;      /* C functions, for the bootstrap only */
 static JSValue primordials; /* built-ins as they were before customer code */
 static JSValue internal;    /* what bootstrap files tell each other */
 static int deploying = 1;   /* until the first lode_invoke */
-static double now_us;       /* the only clock: set by the host whenever the guest is entered */
-static char inbox[LODE_INBOX_BYTES];
+static char inbox[LODE_INBOX_BYTES]; /* requests lie at its end: what follows shares their page */
+static double now_us; /* the only clock: set by the host whenever the guest is entered */
+static bool in_inbox(const char *text) { return text >= inbox && text < inbox + sizeof(inbox); }
+static JSValue handling[4]; /* the handler and its arguments (natives.c) */
 static JSValue prepare, returned, failed; /* internal functions that every run calls */
 
 /* The shim's one import, answered here. */
@@ -128,17 +130,13 @@ double lode_invoke(uint32_t handler, char *request, uint32_t len, double now, ui
     ctx->time_origin = now / 1000; /* performance.now() counts from here */
     ctx->random_state = seed ? seed : 1; /* xorshift's state is never 0 */
     JSValue args[2] = {JS_NewUint32(ctx, handler), JS_ParseJSON(ctx, request, len, "request")};
-    if (request != inbox)
+    if (!in_inbox(request))
         free(request);
     if (JS_IsException(args[1]))
         report();
-    JSValue call = JS_Call(ctx, prepare, JS_UNDEFINED, 2, (JSValueConst *)args);
-    if (JS_IsException(call))
+    if (JS_IsException(JS_Call(ctx, prepare, JS_UNDEFINED, 2, (JSValueConst *)args)))
         report();
-    JSValue parts[4];
-    for (uint32_t i = 0; i < 4; i++)
-        parts[i] = JS_GetPropertyUint32(ctx, call, i);
-    JSValue result = JS_Call(ctx, parts[0], JS_UNDEFINED, 3, (JSValueConst *)parts + 1);
+    JSValue result = JS_Call(ctx, handling[0], JS_UNDEFINED, 3, (JSValueConst *)handling + 1);
     if (JS_IsException(result))
         report();
     JSValue settled = JS_IsPromise(result) ? JS_PromiseThen(ctx, result, returned, failed)
@@ -147,8 +145,7 @@ double lode_invoke(uint32_t handler, char *request, uint32_t len, double now, ui
         report();
     JS_FreeValue(ctx, result);
     for (uint32_t i = 0; i < 4; i++)
-        JS_FreeValue(ctx, parts[i]);
-    JS_FreeValue(ctx, call);
+        JS_FreeValue(ctx, handling[i]);
     JS_FreeValue(ctx, args[1]);
     return drain();
 }
@@ -156,7 +153,7 @@ double lode_invoke(uint32_t handler, char *request, uint32_t len, double now, ui
 double lode_reply(uint32_t id, int32_t ok, char *json, uint32_t len, double now) {
     now_us = now;
     JSValue value = JS_ParseJSON(ctx, json, len, "host call");
-    if (json != inbox)
+    if (!in_inbox(json))
         free(json);
     if (!JS_IsException(value) && !ok) {
         JSValue make_error = internal_function("hostError");
@@ -192,7 +189,27 @@ static void freeze_atoms(void) {
             constant_atoms = i + 1;
 }
 
+/* A copy at the heap's end, never in a hole. */
+static void *moved_up(void *payload) {
+    void *moved = new_block(block_of(payload)->u.block_idx);
+    if (!moved)
+        __builtin_trap();
+    memcpy(moved, payload, js_malloc_usable_size_rt(rt, payload));
+    heap_free(payload);
+    return moved;
+}
+
+/* Before the pristine image: what every app and every run writes to lies next to what they add, so that
+ * one mapping holds it all. */
+static void gather_tables(void) {
+    rt->atom_array = moved_up(rt->atom_array);
+    rt->atom_hash = moved_up(rt->atom_hash);
+    rt->shape_hash = moved_up(rt->shape_hash);
+}
+
 void lode_freeze(void) {
+    if (frozen_until == 0)
+        gather_tables();
     prepare = internal_function("prepare");
     returned = internal_function("returned");
     failed = internal_function("failed");

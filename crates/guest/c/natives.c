@@ -37,20 +37,36 @@ static JSValue native_call(JSContext *c, JSValueConst this_val, int argc, JSValu
     return promise;
 }
 
-/* finish(kind, status, payload): ends the run at once; returns only by an exception (a payload that
- * cannot be JSON). */
+/* finish(kind, status, name, value, …): ends the run at once with the pairs as a JSON object, without those
+ * whose value is undefined; returns only by an exception (a value that cannot be JSON). */
 static JSValue native_finish(JSContext *c, JSValueConst this_val, int argc, JSValueConst *argv) {
     int32_t kind, status;
-    size_t len;
     if (JS_ToInt32(c, &kind, argv[0]) || JS_ToInt32(c, &status, argv[1]))
         return JS_EXCEPTION;
-    JSValue json = JS_JSONStringify(c, argv[2], JS_UNDEFINED, JS_UNDEFINED);
-    if (JS_IsException(json))
-        return JS_EXCEPTION;
-    const char *text = JS_ToCStringLen(c, &len, json);
-    if (!text)
-        return JS_EXCEPTION;
-    host_finish(kind, status, text, len);
+    DynBuf payload;
+    js_dbuf_init(c, &payload);
+    for (int i = 2; i + 1 < argc; i += 2) {
+        if (JS_IsUndefined(argv[i + 1]))
+            continue;
+        JSValue json = JS_JSONStringify(c, argv[i + 1], JS_UNDEFINED, JS_UNDEFINED);
+        if (JS_IsException(json))
+            return JS_EXCEPTION;
+        if (JS_IsUndefined(json))
+            continue;
+        size_t name_len, len;
+        const char *name = JS_ToCStringLen(c, &name_len, argv[i]);
+        const char *text = JS_ToCStringLen(c, &len, json);
+        if (!name || !text)
+            return JS_EXCEPTION;
+        dbuf_put(&payload, (const uint8_t *)(payload.size ? ",\"" : "{\""), 2);
+        dbuf_put(&payload, (const uint8_t *)name, name_len); /* ours: nothing to escape */
+        dbuf_put(&payload, (const uint8_t *)"\":", 2);
+        dbuf_put(&payload, (const uint8_t *)text, len);
+    }
+    dbuf_put(&payload, (const uint8_t *)(payload.size ? "}" : "{}"), payload.size ? 1 : 2);
+    if (payload.error)
+        return JS_ThrowOutOfMemory(c);
+    host_finish(kind, status, (char *)payload.buf, payload.size);
 }
 
 /* setTimer(function, delay in ms, repeat, args array): the timer's id. */
@@ -267,10 +283,18 @@ static JSValue native_then(JSContext *c, JSValueConst this_val, int argc, JSValu
     return JS_UNDEFINED;
 }
 
+/* handle(handler, and its three arguments): what lode_invoke calls next. */
+static JSValue native_handle(JSContext *c, JSValueConst this_val, int argc, JSValueConst *argv) {
+    for (uint32_t i = 0; i < countof(handling); i++)
+        handling[i] = JS_DupValue(c, argv[i]);
+    return JS_UNDEFINED;
+}
+
 static const JSCFunctionListEntry native_functions[] = {
+    JS_CFUNC_DEF("handle", 4, native_handle),
     JS_CFUNC_DEF("log", 2, native_log),
     JS_CFUNC_DEF("call", 2, native_call),
-    JS_CFUNC_DEF("finish", 3, native_finish),
+    JS_CFUNC_DEF("finish", 2, native_finish),
     JS_CFUNC_DEF("setTimer", 4, native_set_timer),
     JS_CFUNC_DEF("clearTimer", 1, native_clear_timer),
     JS_CFUNC_DEF("random", 1, native_random),
@@ -287,5 +311,8 @@ static const JSCFunctionListEntry native_functions[] = {
 static JSValue new_native_object(void) {
     JSValue object = JS_NewObjectProto(ctx, JS_NULL);
     JS_SetPropertyFunctionList(ctx, object, native_functions, countof(native_functions));
+    /* Listed functions are made when they are first asked for: now, not in every run. */
+    for (size_t i = 0; i < countof(native_functions); i++)
+        JS_FreeValue(ctx, JS_GetPropertyStr(ctx, object, native_functions[i].name));
     return object;
 }

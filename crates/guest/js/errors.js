@@ -51,8 +51,10 @@
     };
   };
 
-  internal.failed = (thrown) => native.finish(FINISH_ERROR, 0, describe(thrown));
-  internal.aborted = (thrown) => native.finish(FINISH_ABORTED, 0, describe(thrown));
+  const finish = (kind, { name, message, stack }) =>
+    native.finish(kind, 0, 'name', name, 'message', message, 'stack', stack);
+  internal.failed = (thrown) => finish(FINISH_ERROR, describe(thrown));
+  internal.aborted = (thrown) => finish(FINISH_ABORTED, describe(thrown));
 
   // The error a host call rejects with: the host says {name?, message?}.
   internal.hostError = (reply) => {

@@ -64,7 +64,7 @@
         enumerable: true,
       });
     }
-    native.finish(FINISH_COMPLETED, 0, { __proto__: null, handlers: list });
+    native.finish(FINISH_COMPLETED, 0, 'handlers', list);
   };
 
   // One run per sandbox: its state can be the file's.
@@ -76,16 +76,19 @@
     if (!NumberIsInteger(status) || status < 100 || status > 599) {
       internal.fail(RangeError, internal.inspect(status) + ' is not an HTTP status (100 to 599)');
     }
-    native.finish(FINISH_COMPLETED, status, { __proto__: null, body, headers });
+    native.finish(FINISH_COMPLETED, status, 'body', body, 'headers', headers);
+  };
+
+  const goOnWith = (body, params) => {
+    native.finish(FINISH_CONTINUED, 0, 'body', body, 'params', params,
+      'tempObjectStore', request.tempObjectStore);
   };
 
   // Goes on with the request (before the operation) or the response (after it) as it now stands.
   const goOn = () => {
     if (current.phase === ENDPOINT) complete(response.statusCode, response.body, response.headers);
-    native.finish(FINISH_CONTINUED, 0, current.phase === PRE
-      ? { __proto__: null, body: request.body, params: request.params,
-        tempObjectStore: request.tempObjectStore }
-      : { __proto__: null, body: response?.body, tempObjectStore: request.tempObjectStore });
+    const isPre = current.phase === PRE;
+    goOnWith(isPre ? request.body : response?.body, isPre ? request.params : undefined);
   };
 
   // ---- Kinvey's form: (request, response, modules) ----
@@ -189,17 +192,12 @@
       internal.fail(TypeError, current.name + ' returned a ' + typeof value +
         ': return the changed document, a Response, or nothing');
     }
-    native.finish(FINISH_CONTINUED, 0, {
-      __proto__: null,
-      body: value,
-      params: current.phase === PRE ? request.params : undefined,
-      tempObjectStore: request.tempObjectStore,
-    });
+    goOnWith(value, current.phase === PRE ? request.params : undefined);
   };
 
   // ---- what C calls (c/lode.c) ----
 
-  // [handler, its three arguments]
+  // Says which handler is called next, and with what.
   internal.prepare = (index, given) => {
     current = handlers[index];
     request = given;
@@ -210,10 +208,11 @@
     if (initial !== undefined) delete request.response;
     if (current.isModule) {
       response = initial;
-      return [current.handler, request, context, undefined];
+      native.handle(current.handler, request, context, undefined);
+      return;
     }
     response = newResponse(initial);
-    return [current.handler, request, response, modules];
+    native.handle(current.handler, request, response, modules);
   };
 
   // What a module's handler returned, or its promise came to. Kinvey's form answers through `response`

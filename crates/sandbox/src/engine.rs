@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use wasmtime::{Config, InstancePre, ModuleExport};
 
-use crate::guest::{self, Guest};
+use crate::guest::{self, Guest, GuestPool};
 use crate::memory::{self, Image, ResetMethod, SlotPool, StackPool, View};
 use crate::outcome::Limits;
 use crate::state::{self, Phase, RunState};
@@ -75,11 +75,13 @@ pub(crate) struct Inner {
     pub(crate) instance: InstancePre<RunState>,
     pub(crate) exports: guest::Exports,
     pub(crate) memory_export: ModuleExport,
+    pub(crate) stack_pointer_export: ModuleExport,
     /// The engine's memory with the JavaScript world in it, before any app's code.
     pub(crate) pristine: Arc<Image>,
     /// The address at which small requests are written.
     pub(crate) inbox: u32,
     pub(crate) slots: Arc<SlotPool>,
+    pub(crate) guests: Arc<GuestPool>,
     pub(crate) ticker: Ticker,
     pub(crate) metering: bool,
 }
@@ -110,10 +112,15 @@ impl Engine {
         let memory_export = module
             .get_export_index("memory")
             .ok_or_else(|| EngineError::Start("the engine exports no memory".into()))?;
+        let stack_pointer_export = module
+            .get_export_index("__stack_pointer")
+            .ok_or_else(|| EngineError::Start("the engine exports no stack pointer".into()))?;
         let instance =
             state::linker(&wasmtime).and_then(|l| l.instantiate_pre(&module)).map_err(start)?;
 
-        let ticker = Ticker::start(wasmtime.clone(), slots.clone()).map_err(EngineError::Memory)?;
+        let guests = Arc::<GuestPool>::default();
+        let ticker = Ticker::start(wasmtime.clone(), guests.clone(), slots.clone())
+            .map_err(EngineError::Memory)?;
         let blank = View::create(&[&[0; memory::PAGE]]).map_err(EngineError::Memory)?;
         let minimum = guest::minimum_memory(&module);
         let blank = Image::new(minimum, blank, None, &[])
@@ -123,9 +130,11 @@ impl Engine {
             instance,
             exports,
             memory_export,
+            stack_pointer_export,
             pristine: Arc::new(blank),
             inbox: 0,
             slots,
+            guests,
             ticker,
             metering: options.metering,
         };
@@ -156,10 +165,10 @@ impl Engine {
         lode_guest::DIGEST
     }
 
-    /// Gives the memory of slots unused for `age` back to the system. Happens by itself after 10 s.
-    /// Returns how many slots stay.
+    /// Gives the memory of sandboxes unused for `age` back to the system. Happens by itself after 10 to
+    /// 20 s. Returns how many stay.
     pub fn release_idle(&self, age: Duration) -> usize {
-        self.inner.slots.release_idle(age)
+        self.inner.guests.release_idle(age) + self.inner.slots.release_idle(age)
     }
 }
 

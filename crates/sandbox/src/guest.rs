@@ -1,15 +1,18 @@
 //! One instance of the engine: its calls, by the ABI of lode.h.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use wasmtime::{Instance, Memory, Module, ModuleExport, Store, Trap, WasmParams, WasmResults};
+use wasmtime::{
+    Global, Instance, Memory, Module, ModuleExport, Store, Trap, TypedFunc, Val, WasmParams,
+    WasmResults,
+};
 
 use crate::engine::Inner;
-use crate::memory::{Image, SlotPool};
+use crate::memory::{Image, KeptStack, SlotPool};
 use crate::outcome::{Limits, Outcome, ScriptError};
 use crate::state::{Phase, RunState};
 
@@ -64,12 +67,97 @@ pub(crate) fn minimum_memory(module: &Module) -> usize {
 }
 
 /// An instance over its own copy of an image.
+///
+/// Making one costs more than an empty run, so instances are used again. What a run can change is its
+/// memory, which is reset as for a new instance; the stack pointer, the module's only mutable global
+/// (build/split.rs of lode-guest checks that, and that no code changes the table); and the host's own
+/// [`RunState`], which is made anew. An instance is given up instead when its memory has grown, when a
+/// call did not come to its end, or when the run crashed its engine.
 pub(crate) struct Guest {
     store: Store<RunState>,
     instance: Instance,
     memory: Memory,
     alloc: ModuleExport,
     metering: bool,
+    image: Arc<Image>,
+    stack_pointer: Global,
+    /// Looked up once: every run calls it.
+    invoke: Option<TypedFunc<InvokeParams, f64>>,
+    stack: Option<KeptStack>,
+    runs: u32,
+    /// A call has begun and not ended as it should.
+    unfinished: bool,
+}
+
+type InvokeParams = (u32, u32, u32, f64, u64);
+
+/// Runs of one instance at most: whatever a store gathers stays bounded.
+const MAX_RUNS: u32 = 10_000;
+
+/// Processor time in which a run could have gone deep: in less, calls do not get past what an idle stack
+/// keeps anyway by more than a few pages.
+const DEEP_NS: u64 = 30_000;
+
+/// Idle instances at most. Each holds a slot: address space, and the pages that runs write.
+const MAX_IDLE_GUESTS: usize = 256;
+
+/// Instances waiting for their next run, each over its image's bytes.
+#[derive(Default)]
+pub(crate) struct GuestPool {
+    idle: Mutex<Vec<IdleGuest>>,
+}
+
+struct IdleGuest {
+    guest: Guest,
+    since: Instant,
+}
+
+impl GuestPool {
+    /// A guest over `image`, as good as new.
+    pub(crate) fn take(
+        &self,
+        engine: &Inner,
+        image: &Arc<Image>,
+        limits: Limits,
+    ) -> wasmtime::Result<Guest> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        match idle.iter().rposition(|idle| Arc::ptr_eq(&idle.guest.image, image)) {
+            Some(found) => {
+                let mut guest = idle.remove(found).guest;
+                drop(idle);
+                guest.renew(limits)?;
+                Ok(guest)
+            }
+            None => {
+                drop(idle);
+                Guest::new(engine, image, limits, Phase::Run)
+            }
+        }
+    }
+
+    /// Keeps a guest whose run is over, if it can be made as good as new.
+    pub(crate) fn give_back(&self, mut guest: Guest, slots: &SlotPool) {
+        if !guest.reset(slots) {
+            return;
+        }
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push(IdleGuest { guest, since: Instant::now() });
+        let oldest = (idle.len() > MAX_IDLE_GUESTS).then(|| idle.remove(0));
+        drop(idle);
+        drop(oldest);
+    }
+
+    /// Drops the guests unused for `age`. Returns how many are still idle.
+    pub(crate) fn release_idle(&self, age: Duration) -> usize {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        // In order of `since`: the young ones are a suffix.
+        let old = idle.partition_point(|idle| idle.since.elapsed() >= age);
+        let released: Vec<IdleGuest> = idle.drain(..old).collect();
+        let left = idle.len();
+        drop(idle);
+        drop(released);
+        left
+    }
 }
 
 impl Guest {
@@ -91,8 +179,52 @@ impl Guest {
             .get_module_export(&mut store, &engine.memory_export)
             .and_then(wasmtime::Extern::into_memory)
             .ok_or_else(|| wasmtime::Error::msg("the engine exports no memory"))?;
+        let stack_pointer = instance
+            .get_module_export(&mut store, &engine.stack_pointer_export)
+            .and_then(wasmtime::Extern::into_global)
+            .ok_or_else(|| wasmtime::Error::msg("the engine exports no stack pointer"))?;
         store.data_mut().memory = Some(memory);
-        Ok(Self { store, instance, memory, alloc: engine.exports.alloc, metering: engine.metering })
+        Ok(Self {
+            store,
+            instance,
+            memory,
+            alloc: engine.exports.alloc,
+            metering: engine.metering,
+            image: image.clone(),
+            stack_pointer,
+            invoke: None,
+            stack: None,
+            runs: 0,
+            unfinished: false,
+        })
+    }
+
+    /// After a run: undoes what it changed. False if this guest cannot serve another.
+    fn reset(&mut self, slots: &SlotPool) -> bool {
+        self.runs += 1;
+        if self.unfinished || self.runs >= MAX_RUNS {
+            return false;
+        }
+        if let Some(stack) = &self.stack
+            && self.store.data().cpu.spent() >= DEEP_NS
+        {
+            stack.release_depths();
+        }
+        // Where every call starts (--stack-first of build/toolchain.rs).
+        let top = Val::I32(lode_guest::STACK_BYTES.cast_signed());
+        self.stack_pointer.set(&mut self.store, top).is_ok()
+            && slots.restore(self.memory.data_mut(&mut self.store), &self.image)
+    }
+
+    /// Before the next run.
+    fn renew(&mut self, limits: Limits) -> wasmtime::Result<()> {
+        let mut state = RunState::new(Phase::Run, limits, self.image.size());
+        state.memory = Some(self.memory);
+        *self.store.data_mut() = state;
+        if self.metering {
+            self.store.set_fuel(u64::MAX)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn state(&mut self) -> &mut RunState {
@@ -112,7 +244,7 @@ impl Guest {
     fn function<P: WasmParams, R: WasmResults>(
         &mut self,
         export: &ModuleExport,
-    ) -> wasmtime::Result<wasmtime::TypedFunc<P, R>> {
+    ) -> wasmtime::Result<TypedFunc<P, R>> {
         self.instance
             .get_module_export(&mut self.store, export)
             .and_then(wasmtime::Extern::into_func)
@@ -141,8 +273,47 @@ impl Guest {
         params: P,
     ) -> wasmtime::Result<R> {
         let function = self.function(export)?;
+        self.enter(&function, params).await
+    }
+
+    /// Begins the run (`lode_invoke`).
+    pub(crate) async fn invoke(
+        &mut self,
+        export: &ModuleExport,
+        params: InvokeParams,
+    ) -> wasmtime::Result<f64> {
+        let function = match &self.invoke {
+            Some(function) => function.clone(),
+            None => {
+                let function = self.function(export)?;
+                self.invoke.insert(function).clone()
+            }
+        };
+        self.enter(&function, params).await
+    }
+
+    async fn enter<P: WasmParams + Sync, R: WasmResults + Sync>(
+        &mut self,
+        function: &TypedFunc<P, R>,
+        params: P,
+    ) -> wasmtime::Result<R> {
         self.store.set_epoch_deadline(1);
-        function.call_async(&mut self.store, params).await
+        self.unfinished = true;
+        let result = {
+            let mut call = pin!(function.call_async(&mut self.store, params));
+            let stack = &mut self.stack;
+            poll_fn(|context| {
+                let (poll, made) = KeptStack::watch(|| call.as_mut().poll(context));
+                if made.is_some() {
+                    *stack = made;
+                }
+                poll
+            })
+            .await
+        };
+        // The guest's own way to end a run unwinds it too.
+        self.unfinished = result.is_err() && !self.store.data().finished();
+        result
     }
 
     pub(crate) fn write(&mut self, address: u32, bytes: &[u8]) -> wasmtime::Result<()> {

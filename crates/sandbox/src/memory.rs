@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 
 pub(crate) use image::{Extent, Image, Origin, PAGE, View};
-pub(crate) use stack::{Creator as StackCreator, StackPool};
+pub(crate) use stack::{Creator as StackCreator, KeptStack, StackPool};
 
 use crate::tuning::{GUARD_BYTES, RESERVATION_BYTES};
 use scan::Pagemap;
@@ -54,8 +54,8 @@ impl ResetMethod {
     }
 }
 
-/// Slots kept for reuse at most. Each holds address space, and up to [`KEEP_PAGES`] of memory.
-const MAX_IDLE_SLOTS: usize = 256;
+/// Slots without an instance kept for reuse at most (guest.rs keeps those with one). Each holds address space, and up to [`KEEP_PAGES`] of memory.
+const MAX_IDLE_SLOTS: usize = 64;
 
 /// Pages a slot may keep resident between runs: above it, copying costs more than the faults it saves,
 /// and one large run should not hold memory for long. 1,024 pages are 4 MiB.
@@ -107,6 +107,13 @@ impl SlotPool {
         made
     }
 
+    /// Brings `memory`, a slot's that no run uses, back to its `image` without giving up the slot. False
+    /// where only [`SlotPool::give_back`] can: then the memory is as it was.
+    pub(crate) fn restore(&self, memory: &mut [u8], image: &Image) -> bool {
+        memory.len() == image.size()
+            && self.pagemap.as_ref().is_some_and(|pagemap| copy_back(pagemap, memory, image))
+    }
+
     fn take(&self, image: &Arc<Image>) -> io::Result<Slot> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         match idle.iter().rposition(|idle| Arc::ptr_eq(&idle.slot.image, image)) {
@@ -143,9 +150,26 @@ impl SlotPool {
     }
 }
 
+/// Writes the image's bytes over all written pages of `memory`, unless they cannot be found or are too
+/// many.
+fn copy_back(pagemap: &Pagemap, memory: &mut [u8], image: &Image) -> bool {
+    let Ok(written) = pagemap.private_pages(memory.as_ptr() as usize, memory.len()) else {
+        return false;
+    };
+    if written.iter().map(|range| range.len() / PAGE).sum::<usize>() > KEEP_PAGES {
+        return false;
+    }
+    for range in written {
+        image.restore(memory, range);
+    }
+    true
+}
+
 /// One reservation, bound to an image. `accessible` bytes from `base` may be read and written; the rest
 /// faults.
 struct Slot {
+    /// All that is mapped: a little more than reservation and guard, somewhere in which `base` is.
+    mapping: *mut c_void,
     base: *mut u8,
     accessible: usize,
     image: Arc<Image>,
@@ -156,23 +180,36 @@ unsafe impl Send for Slot {}
 // SAFETY: through a shared reference a slot only tells its numbers.
 unsafe impl Sync for Slot {}
 
+/// What one page table of the processor spans.
+const PAGE_TABLE_BYTES: usize = 2 << 20;
+
+/// The memory's first bytes, the far end of the engine's stack (`--stack-first` of lode-guest), that only
+/// deep recursion reaches: all but 64 KiB.
+const UNTOUCHED_STACK_BYTES: usize = lode_guest::STACK_BYTES as usize - (64 << 10);
+
 const SLOT_BYTES: usize = (RESERVATION_BYTES + GUARD_BYTES) as usize;
 
 impl Slot {
     fn map(image: Arc<Image>) -> io::Result<Self> {
         // SAFETY: a fresh mapping at an address the kernel chooses.
-        let base = unsafe {
+        let mapping = unsafe {
             rustix::mm::mmap_anonymous(
                 ptr::null_mut(),
-                SLOT_BYTES,
+                SLOT_BYTES + PAGE_TABLE_BYTES,
                 ProtFlags::empty(),
                 MapFlags::PRIVATE | MapFlags::NORESERVE,
             )
         }?;
-        let slot = Self { base: base.cast(), accessible: image.size(), image };
+        // A scan looks at every page of a page table that exists. So the part of the engine's stack that
+        // small runs never touch lies in the span of a table of its own, which they never make.
+        let aligned = (mapping as usize).next_multiple_of(PAGE_TABLE_BYTES) - mapping as usize;
+        let base = mapping
+            .cast::<u8>()
+            .wrapping_add((aligned + PAGE_TABLE_BYTES - UNTOUCHED_STACK_BYTES) % PAGE_TABLE_BYTES);
+        let slot = Self { mapping, base, accessible: image.size(), image };
         // A huge page would be cleared whole for the first byte written.
         // SAFETY: advice on the mapping just made.
-        unsafe { rustix::mm::madvise(base, SLOT_BYTES, Advice::LinuxNoHugepage) }?;
+        unsafe { rustix::mm::madvise(base.cast(), SLOT_BYTES, Advice::LinuxNoHugepage) }?;
         for extent in slot.image.extents() {
             let address = slot.address(extent.start);
             let rw = ProtFlags::READ | ProtFlags::WRITE;
@@ -231,14 +268,10 @@ impl Slot {
             self.accessible = size;
         }
         if let Some(pagemap) = pagemap {
-            let written = pagemap.private_pages(self.base as usize, size)?;
-            if written.iter().map(|range| range.len() / PAGE).sum::<usize>() <= KEEP_PAGES {
-                // SAFETY: between runs this slot is the only user of its memory, all of which up to
-                // `size` is mapped readable and writable.
-                let memory = unsafe { std::slice::from_raw_parts_mut(self.base, size) };
-                for range in written {
-                    self.image.restore(memory, range);
-                }
+            // SAFETY: between runs this slot is the only user of its memory, all of which up to
+            // `size` is mapped readable and writable.
+            let memory = unsafe { std::slice::from_raw_parts_mut(self.base, size) };
+            if copy_back(pagemap, memory, &self.image) {
                 return Ok(());
             }
         }
@@ -253,7 +286,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         // SAFETY: the slot's own mapping, which nothing uses any more. It cannot fail on a range that
         // was mapped as one; if it did, the addresses would leak, which is safe.
-        let _ = unsafe { rustix::mm::munmap(self.base.cast(), SLOT_BYTES) };
+        let _ = unsafe { rustix::mm::munmap(self.mapping, SLOT_BYTES + PAGE_TABLE_BYTES) };
     }
 }
 

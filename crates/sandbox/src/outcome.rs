@@ -167,7 +167,8 @@ impl Default for Limits {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
-    /// Processor time in ns, as the kernel accounts it to the threads that ran the guest.
+    /// Processor time in ns. Turns of less than 1 ms count as long as they took by the clock, longer
+    /// ones as the kernel accounts them to the threads that ran the guest.
     pub cpu_ns: u64,
     /// Bytes of linear memory at its largest.
     pub memory_peak: usize,

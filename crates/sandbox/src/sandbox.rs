@@ -14,7 +14,7 @@ use crate::guest::{Guest, INBOX_BYTES, microseconds};
 use crate::host::{HostCall, HostReply, LogLine};
 use crate::outcome::{Limit, Limits, Outcome, Usage};
 use crate::snapshot::Snapshot;
-use crate::state::{CpuClock, Phase};
+use crate::state::CpuClock;
 
 /// What a run is asked to do.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +62,8 @@ pub enum Step {
 /// Both [`Sandbox::start`] and [`Sandbox::resume`] return futures that yield at every tick of 1 ms, so
 /// that many runs share one thread; neither needs a particular executor.
 pub struct Sandbox {
-    guest: Guest,
+    /// Taken only by `Drop`.
+    guest: Option<Guest>,
     engine: Arc<Inner>,
     cpu: Arc<CpuClock>,
     handlers: usize,
@@ -79,11 +80,24 @@ impl Sandbox {
             return Err(Outcome::Limit { limit: Limit::Memory });
         }
         let engine = snapshot.engine().clone();
-        let mut guest = Guest::new(&engine, snapshot.image(), limits, Phase::Run)
+        let mut guest = engine
+            .guests
+            .take(&engine, snapshot.image(), limits)
             .map_err(|error| Outcome::Platform { detail: format!("{error:#}") })?;
         let cpu = guest.state().cpu.clone();
         let handlers = snapshot.handlers().len();
-        Ok(Self { guest, engine, cpu, handlers, pending: HashSet::new(), ended: false })
+        Ok(Self {
+            guest: Some(guest),
+            engine,
+            cpu,
+            handlers,
+            pending: HashSet::new(),
+            ended: false,
+        })
+    }
+
+    fn guest(&mut self) -> &mut Guest {
+        self.guest.as_mut().expect("only Drop takes the guest")
     }
 
     /// Calls the handler. `seed` is all the run's randomness, `now` (since the Unix epoch) its clock
@@ -99,12 +113,11 @@ impl Sandbox {
             Ok(handler) if invocation.handler < self.handlers => handler,
             _ => return self.end(Outcome::Platform { detail: "no such handler".into() }),
         };
-        self.guest.state().seed(seed);
-        let math_seed = self.guest.state().next_u64();
+        let math_seed = self.guest().state().seed(seed);
         self.enter(async |guest: &mut Guest| {
             let (address, len) = deliver(guest, &engine, request).await?;
             let params = (handler, address, len, microseconds(now), math_seed);
-            guest.call_async(&engine.exports.invoke, params).await
+            guest.invoke(&engine.exports.invoke, params).await
         })
         .await
     }
@@ -140,7 +153,8 @@ impl Sandbox {
             return Step::Ended(Outcome::Platform { detail: "the run had already ended".into() });
         }
         let result = {
-            let mut work = pin!(code(&mut self.guest));
+            let guest = self.guest.as_mut().expect("only Drop takes the guest");
+            let mut work = pin!(code(guest));
             let (engine, cpu) = (&self.engine, &self.cpu);
             std::future::poll_fn(|context| {
                 let _ticking = engine.ticker.ticking();
@@ -154,11 +168,11 @@ impl Sandbox {
         let due = match result {
             Ok(due) => due,
             Err(error) => {
-                let outcome = self.guest.ending(&error);
+                let outcome = self.guest().ending(&error);
                 return self.end(outcome);
             }
         };
-        let calls = std::mem::take(&mut self.guest.state().calls);
+        let calls = std::mem::take(&mut self.guest().state().calls);
         self.pending.extend(calls.iter().map(|call| call.id));
         // The guest's number: hostile, and not finite when there is no timer.
         // Rounded up, as one resumed a moment too early would find nothing due.
@@ -177,19 +191,19 @@ impl Sandbox {
     /// The whole linear memory, for tests of what a reset leaves.
     #[doc(hidden)]
     pub fn memory(&self) -> &[u8] {
-        self.guest.memory()
+        self.guest.as_ref().expect("only Drop takes the guest").memory()
     }
 
     /// The lines logged since this was last asked.
     pub fn take_logs(&mut self) -> Vec<LogLine> {
-        std::mem::take(&mut self.guest.state().logs)
+        std::mem::take(&mut self.guest().state().logs)
     }
 
     /// What the run has used so far.
     pub fn usage(&mut self) -> Usage {
-        let cost = self.guest.cost();
+        let cost = self.guest().cost();
         let cpu_ns = self.cpu.spent();
-        let state = self.guest.state();
+        let state = self.guest().state();
         Usage {
             cpu_ns,
             memory_peak: state.memory_peak,
@@ -200,11 +214,22 @@ impl Sandbox {
     }
 }
 
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if let Some(guest) = self.guest.take() {
+            self.engine.guests.give_back(guest, &self.engine.slots);
+        }
+    }
+}
+
 /// Writes `json` where the guest will read it: the inbox when it fits, else memory it allocates.
 async fn deliver(guest: &mut Guest, engine: &Inner, json: &str) -> wasmtime::Result<(u32, u32)> {
     if json.len() >= INBOX_BYTES {
         return guest.put_text_async(json).await;
     }
-    guest.put_at(engine.inbox, json)?;
-    Ok((engine.inbox, u32::try_from(json.len())?))
+    let len = u32::try_from(json.len())?;
+    // At the inbox's end: every run writes to what lies behind it.
+    let address = engine.inbox.saturating_add(INBOX_BYTES as u32 - (len + 1));
+    guest.put_at(address, json)?;
+    Ok((address, len))
 }

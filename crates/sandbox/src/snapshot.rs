@@ -148,7 +148,7 @@ const MAGIC: &[u8; 8] = b"LODESNP1";
 const PREFIX: usize = 12;
 
 /// Bytes between two changed pages up to which what lies between them is stored too.
-const GAP: usize = 4 * PAGE;
+const GAP: usize = 16 * PAGE;
 
 /// A header beyond this is no snapshot of ours: one of 10,000 handlers stays below.
 const MAX_HEADER: usize = 4 << 20;

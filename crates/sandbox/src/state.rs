@@ -1,6 +1,7 @@
 //! What the host keeps for one guest, and the guest's way to ask it for anything: the module's imports
 //! (lode.h). Everything a guest passes is hostile.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -13,6 +14,7 @@ use wasmtime::{Caller, Linker, Memory, ResourceLimiter, Trap, UpdateDeadline};
 use crate::host::{HostCall, LogLevel, LogLine};
 use crate::outcome::{Limit, Limits};
 use crate::payload::{self, Finish};
+use crate::ticker::TICK;
 use crate::urls;
 
 /// What a guest is for at the moment.
@@ -23,28 +25,62 @@ pub(crate) enum Phase {
 }
 
 /// Processor time of one run, over all the threads and moments it ran in.
+///
+/// The kernel's clock of a thread's processor time is a system call; the monotonic clock is not. A slice
+/// shorter than a tick counts as long as it took: the kernel takes a processor away for longer than
+/// that. A longer one counts what its thread has had since it was last asked, which is never less than
+/// the slice's own and more by a tick at most; and a run that has had a tick is measured exactly, from
+/// slice start to slice end.
 #[derive(Default)]
 pub(crate) struct CpuClock {
     spent: AtomicU64,
+    /// By the monotonic clock.
     slice_start: AtomicU64,
+    /// The thread's processor time at `slice_start`, or a little before.
+    cpu_start: AtomicU64,
 }
 
-/// Nanoseconds of processor time this thread has had.
-fn thread_cpu() -> u64 {
-    let now = rustix::time::clock_gettime(ClockId::ThreadCPUTime);
+const TICK_NS: u64 = TICK.as_nanos() as u64;
+
+thread_local! {
+    /// The monotonic clock and this thread's processor time when they were last read together.
+    static LAST_READ: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+}
+
+fn nanoseconds(clock: ClockId) -> u64 {
+    let now = rustix::time::clock_gettime(clock);
     now.tv_sec.cast_unsigned() * 1_000_000_000 + now.tv_nsec.cast_unsigned()
+}
+
+/// Nanoseconds of processor time this thread has had, as read less than `age` ago.
+fn thread_cpu(now: u64, age: u64) -> u64 {
+    let (at, cpu) = LAST_READ.get();
+    if now.saturating_sub(at) < age && at != 0 {
+        return cpu;
+    }
+    let cpu = nanoseconds(ClockId::ThreadCPUTime);
+    LAST_READ.set((now, cpu));
+    cpu
 }
 
 impl CpuClock {
     /// The thread turns to this run.
     pub(crate) fn start_slice(&self) {
-        self.slice_start.store(thread_cpu(), Ordering::Relaxed);
+        let now = nanoseconds(ClockId::Monotonic);
+        let age = if self.spent() < TICK_NS { TICK_NS } else { 0 };
+        self.slice_start.store(now, Ordering::Relaxed);
+        self.cpu_start.store(thread_cpu(now, age), Ordering::Relaxed);
     }
 
     /// Nanoseconds spent, this slice included.
     pub(crate) fn read(&self) -> u64 {
-        let slice = thread_cpu().saturating_sub(self.slice_start.load(Ordering::Relaxed));
-        self.spent.load(Ordering::Relaxed).saturating_add(slice)
+        let now = nanoseconds(ClockId::Monotonic);
+        let mut slice = now.saturating_sub(self.slice_start.load(Ordering::Relaxed));
+        if slice >= TICK_NS || self.spent() >= TICK_NS {
+            let cpu = thread_cpu(now, 0);
+            slice = slice.min(cpu.saturating_sub(self.cpu_start.load(Ordering::Relaxed)));
+        }
+        self.spent().saturating_add(slice)
     }
 
     /// The thread turns to something else.
@@ -98,13 +134,17 @@ impl RunState {
         }
     }
 
-    pub(crate) fn seed(&mut self, seed: [u8; 32]) {
+    /// Gives the run its randomness. Returns the seed of `Math.random`, which a script can work out: a
+    /// quarter of the whole seed, which leaves 192 bits between it and what `crypto` returns.
+    pub(crate) fn seed(&mut self, seed: [u8; 32]) -> u64 {
         self.random = ChaCha20Rng::from_seed(seed);
+        let [a, b, c, d, e, f, g, h, ..] = seed;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
-    /// The seed of `Math.random`: the first bytes of the run's own stream.
-    pub(crate) fn next_u64(&mut self) -> u64 {
-        self.random.next_u64()
+    /// Whether the guest has told how its run ends.
+    pub(crate) fn finished(&self) -> bool {
+        self.finish.is_some()
     }
 
     pub(crate) fn take_finish(&mut self) -> Option<Finish> {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Barrier};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use crate::guest::GuestPool;
 use crate::memory::SlotPool;
 
 /// How long a run may keep a thread before others get a turn.
@@ -15,8 +16,8 @@ pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// a thousand times a second, and a busy one must not pay a wake-up for every run.
 const LINGER_TICKS: u32 = 200;
 
-/// Slots unused for this long are given back.
-const SLOT_IDLE: Duration = Duration::from_secs(10);
+/// Instances and slots unused for this long are given back.
+const IDLE: Duration = Duration::from_secs(10);
 
 struct Shared {
     /// Guest code being run at this moment, on any thread.
@@ -34,7 +35,11 @@ pub(crate) struct Ticker {
 pub(crate) struct Ticking<'t>(&'t Ticker);
 
 impl Ticker {
-    pub(crate) fn start(engine: wasmtime::Engine, slots: Arc<SlotPool>) -> io::Result<Self> {
+    pub(crate) fn start(
+        engine: wasmtime::Engine,
+        guests: Arc<GuestPool>,
+        slots: Arc<SlotPool>,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             active: AtomicUsize::new(0),
             asleep: AtomicBool::new(false),
@@ -45,7 +50,7 @@ impl Ticker {
         let begun = started.clone();
         let handle = thread::Builder::new().name("lode-tick".into()).spawn(move || {
             begun.wait();
-            run(&engine, &slots, &theirs);
+            run(&engine, &guests, &slots, &theirs);
         })?;
         // A thread's first steps take system calls that a process may give up after this.
         started.wait();
@@ -75,7 +80,7 @@ impl Drop for Ticker {
     }
 }
 
-fn run(engine: &wasmtime::Engine, slots: &SlotPool, shared: &Shared) {
+fn run(engine: &wasmtime::Engine, guests: &GuestPool, slots: &SlotPool, shared: &Shared) {
     let mut quiet = 0;
     while !shared.ended.load(Ordering::SeqCst) {
         if shared.active.load(Ordering::SeqCst) > 0 {
@@ -88,14 +93,14 @@ fn run(engine: &wasmtime::Engine, slots: &SlotPool, shared: &Shared) {
             engine.increment_epoch();
             continue;
         }
-        let idle = slots.release_idle(SLOT_IDLE);
+        let idle = guests.release_idle(IDLE) + slots.release_idle(IDLE);
         shared.asleep.store(true, Ordering::SeqCst);
         // A run that began between the load above and this store did not see `asleep`.
         let begun = shared.active.load(Ordering::SeqCst) > 0;
         if begun {
             quiet = 0;
         } else if idle > 0 {
-            thread::park_timeout(SLOT_IDLE);
+            thread::park_timeout(IDLE);
         } else {
             thread::park();
         }

@@ -65,6 +65,11 @@ fn build(engine: &Engine, text: &str) -> Snapshot {
     Snapshot::build(engine, &[Source::entry("app.mjs", text)], &limits).0.expect("the app builds")
 }
 
+fn build_script(engine: &Engine, text: &str) -> Snapshot {
+    let source = Source::entry("app.js", text);
+    Snapshot::build(engine, &[source], &deploy_limits()).0.expect("the app builds")
+}
+
 fn memory_of(snapshot: &Snapshot) -> Vec<u8> {
     Sandbox::new(snapshot, patient()).expect("a sandbox").memory().to_vec()
 }
@@ -221,6 +226,34 @@ fn forgotten_snapshots_and_released_slots_leave_nothing() {
                 engine.release_idle(Duration::ZERO);
                 assert_same(&memory_of(&snapshot), &expected, "releasing slots");
             }
+        }
+    }
+}
+
+/// An instance serves many runs: what ends one deep in the engine's stacks must not shorten the next's.
+#[test]
+fn runs_that_end_deep_in_the_stack_leave_all_of_it() {
+    const DEEP: &str = "function onRequest(request, response) {
+      let most = 0;
+      const measure = (n) => { most = n; measure(n + 1); };
+      try { measure(0); } catch { }
+      const dive = (n) => n > 0 ? [n].map(() => dive(n - 1)) : response.complete(200, { most });
+      dive(200);
+    }";
+    for method in [ResetMethod::CopyBack, ResetMethod::Discard] {
+        let Some(engine) = engine(method) else { continue };
+        let snapshot = build_script(&engine, DEEP);
+        let run = || {
+            let mut sandbox = Sandbox::new(&snapshot, patient()).expect("a sandbox");
+            let invocation = Invocation { handler: 0, request: "{}" };
+            let step = block_on(sandbox.start(&invocation, SEED, NOW));
+            let lode_sandbox::Step::Ended(outcome) = step else { panic!("{step:?}") };
+            format!("{outcome:?}")
+        };
+        let first = run();
+        assert!(first.contains("most"), "{first}");
+        for _ in 0..50 {
+            assert_eq!(run(), first);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Native stacks for runs, kept for reuse: mapping one costs more than a small run.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::ptr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 use wasmtime::{StackCreator, StackMemory};
@@ -17,7 +18,7 @@ const KEEP_BYTES: usize = 256 << 10;
 
 #[derive(Default)]
 pub(crate) struct StackPool {
-    idle: Mutex<Vec<Mapping>>,
+    idle: Mutex<Vec<Arc<Mapping>>>,
 }
 
 /// A guard page, then `len` bytes of stack.
@@ -81,8 +82,37 @@ impl Drop for Mapping {
     }
 }
 
+thread_local! {
+    /// The stack last made on this thread.
+    static NEWEST: RefCell<Option<KeptStack>> = const { RefCell::new(None) };
+}
+
+/// A store's stack, which Wasmtime keeps in it from call to call.
+pub(crate) struct KeptStack {
+    mapping: Arc<Mapping>,
+    /// Gone when the store has given the stack back, and another may run on it.
+    held: Weak<()>,
+}
+
+impl KeptStack {
+    /// Runs `work`; also returns the stack made in it, if one was.
+    pub(crate) fn watch<T>(work: impl FnOnce() -> T) -> (T, Option<Self>) {
+        NEWEST.set(None);
+        let done = work();
+        (done, NEWEST.take())
+    }
+
+    /// Gives back what a deep recursion touched. Only between calls of the store, by its owner.
+    pub(crate) fn release_depths(&self) {
+        if self.held.strong_count() > 0 {
+            self.mapping.release_depths();
+        }
+    }
+}
+
 struct Stack {
-    mapping: Option<Mapping>,
+    mapping: Option<Arc<Mapping>>,
+    held: Option<Arc<()>>,
     pool: Arc<StackPool>,
 }
 
@@ -95,6 +125,7 @@ impl Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         let Some(mapping) = self.mapping.take() else { return };
+        self.held = None;
         mapping.release_depths();
         let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < MAX_IDLE_STACKS {
@@ -134,8 +165,11 @@ unsafe impl StackCreator for Creator {
         let mapping = match reused {
             Some(mapping) => mapping,
             None => Mapping::new(len)
+                .map(Arc::new)
                 .map_err(|error| wasmtime::Error::new(std::io::Error::from(error)))?,
         };
-        Ok(Box::new(Stack { mapping: Some(mapping), pool: self.0.clone() }))
+        let held = Arc::new(());
+        NEWEST.set(Some(KeptStack { mapping: mapping.clone(), held: Arc::downgrade(&held) }));
+        Ok(Box::new(Stack { mapping: Some(mapping), held: Some(held), pool: self.0.clone() }))
     }
 }
