@@ -140,6 +140,25 @@ pub(crate) fn attack(what: &str, argument: &str, before: Before, held: &Held) ->
         "init_module" => call!(SYS_init_module, scratch, 0, c"".as_ptr()),
         "reboot" => call!(SYS_reboot, 0, 0, 0, 0),
         "nice" => call!(SYS_setpriority, libc::PRIO_PROCESS, 0, -5),
+        // Where seccomp and others are left out, to test one layer alone.
+        "signal-parent" => call!(SYS_kill, before.parent, 0),
+        "find-queue" => call!(SYS_shmget, number(), 0, 0),
+        "grow-file" => {
+            let fd = call!(SYS_memfd_create, c"x".as_ptr(), 0)?;
+            call!(SYS_write, fd, scratch, 1)
+        }
+        "duplicate" => Ok((0..10_000).take_while(|_| call!(SYS_dup, 0).is_ok()).count() as c_long),
+        "read-by-another" => read_by_another(),
+        "privileges" => call!(SYS_prctl, libc::PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0),
+        "death-signal" => {
+            let mut signal = 0_i32;
+            call!(SYS_prctl, libc::PR_GET_PDEATHSIG, &raw mut signal, 0, 0, 0)?;
+            Ok(signal.into())
+        }
+        "cgroups" => {
+            let text = std::fs::read_to_string("/proc/self/cgroup")?;
+            Ok(text.lines().filter(|line| !line.ends_with(":/")).count() as c_long)
+        }
         // What the lock-down says of itself, where seccomp is left out.
         "dumpable" => call!(SYS_prctl, libc::PR_GET_DUMPABLE, 0, 0, 0, 0),
         "getpid" => call!(SYS_getpid),
@@ -157,5 +176,34 @@ pub(crate) fn attack(what: &str, argument: &str, before: Before, held: &Held) ->
             if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
         }
         _ => panic!("{what} is no attack"),
+    }
+}
+
+/// Whether another process of the same user, with the same privileges, can read this one's memory.
+fn read_by_another() -> io::Result<c_long> {
+    static SECRET: [u8; 8] = *b"a secret";
+    let mine = std::process::id();
+    // SAFETY: the process is single-threaded; the copy makes two calls, of which one reads into its own
+    // memory.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            let mut copy = [0_u8; 8];
+            let to = [copy.as_mut_ptr() as usize, 8];
+            let from = [SECRET.as_ptr() as usize, 8];
+            let read = call!(SYS_process_vm_readv, mine, to.as_ptr(), 1, from.as_ptr(), 1, 0);
+            let code = read.map_or_else(|error| error.raw_os_error().unwrap_or(255), |_| 0);
+            // SAFETY: ends the process at once.
+            unsafe { libc::_exit(code) }
+        }
+        other => {
+            let mut status = 0;
+            // SAFETY: the kernel writes one int to `status`.
+            unsafe { libc::waitpid(other, &raw mut status, 0) };
+            match libc::WEXITSTATUS(status) {
+                0 => Ok(0),
+                code => Err(io::Error::from_raw_os_error(code)),
+            }
+        }
     }
 }

@@ -6,12 +6,13 @@
 //! they say to the master is in [`protocol`], how it is framed in [`frame`].
 #![deny(unsafe_code)]
 
+use std::hash::RandomState;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
-use lode_sandbox::{Engine, EngineOptions, Source};
+use lode_sandbox::{Engine, EngineOptions, ResetMethod, Source};
 
 mod build;
 pub mod frame;
@@ -37,17 +38,38 @@ pub mod exit {
 /// The whole life of a child: its standard input is the socket to its master. Layers of lock-down that
 /// this host lacks make it refuse, unless they are `allowed` to be missing.
 pub fn main(role: Role, allowed: &[Layer]) -> ExitCode {
+    main_of_test(role, allowed, Trial::default())
+}
+
+/// What a test changes of a child's life.
+#[doc(hidden)]
+#[derive(Debug, Default)]
+pub struct Trial {
+    /// A rule of the filter that is left out, by name.
+    pub without: Option<String>,
+    /// How memory is reset.
+    pub reset: Option<ResetMethod>,
+    /// Done by the sealed child in place of serving.
+    pub instead: Option<fn(&Engine)>,
+}
+
+/// [`main`], changed by a test.
+#[doc(hidden)]
+pub fn main_of_test(role: Role, allowed: &[Layer], trial: Trial) -> ExitCode {
     let locked = match lockdown::enter(role, allowed) {
         Ok(locked) => locked,
         Err(missing) => return fail(exit::REFUSED, &missing.to_string()),
     };
+    // The hook that is there otherwise looks into files for a backtrace when a panic meets another, which
+    // would look like an attack.
+    std::panic::set_hook(Box::new(|info| eprintln!("lode child: {info}")));
     // Its own thread for the stack's sake: stripping types recurses as deep as a source nests.
     let stack = match role {
         Role::Runner => 2 << 20,
         // Addresses, not memory: what is not touched costs nothing.
         Role::Builder => Source::strip_stack(Source::MAX_TYPESCRIPT),
     };
-    let life = thread::Builder::new().stack_size(stack).spawn(move || live(role, locked));
+    let life = thread::Builder::new().stack_size(stack).spawn(move || live(role, locked, &trial));
     match life.map(thread::JoinHandle::join) {
         Ok(Ok(code)) => code,
         Ok(Err(_)) => fail(exit::BROKEN, "it panicked"),
@@ -55,17 +77,27 @@ pub fn main(role: Role, allowed: &[Layer]) -> ExitCode {
     }
 }
 
-fn live(role: Role, mut locked: lockdown::Locked) -> ExitCode {
-    let options =
-        EngineOptions { pagemap: locked.pagemap().map(Arc::new), ..EngineOptions::default() };
+fn live(role: Role, mut locked: lockdown::Locked, trial: &Trial) -> ExitCode {
+    let options = EngineOptions {
+        pagemap: locked.pagemap().map(Arc::new),
+        reset: trial.reset,
+        ..EngineOptions::default()
+    };
+    // Seeds this thread's hash tables: sealed, it has no way to randomness, and the master gives each run
+    // its own.
+    drop(RandomState::new());
     let engine = match Engine::new(options) {
         Ok(engine) => engine,
         Err(error) => return fail(exit::REFUSED, &error.to_string()),
     };
-    let sealed = match locked.seal() {
+    let sealed = match locked.seal_without(trial.without.as_deref()) {
         Ok(sealed) => sealed,
         Err(missing) => return fail(exit::REFUSED, &missing.to_string()),
     };
+    if let Some(instead) = trial.instead {
+        instead(&engine);
+        return ExitCode::SUCCESS;
+    }
     let missing: Vec<String> =
         sealed.report().missing().map(|(layer, _)| layer.to_string()).collect();
     let ready = FromChild::Ready {

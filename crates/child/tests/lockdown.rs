@@ -5,6 +5,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 
 use lode_child::lockdown::{Layer, check};
@@ -30,7 +31,8 @@ fn probe(role: &str, skipped: &str, what: &str, argument: &str) -> (i32, String)
     // The channel's other end: a child that finds it closed ends at once.
     let _channel = probe.stdin.take();
     let output = probe.wait_with_output().unwrap();
-    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())
+    let signal = output.status.signal().map_or(-1, |signal| 128 + signal);
+    (output.status.code().unwrap_or(signal), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 /// Which layers deny it: seccomp by killing, and, with seccomp left out, another with one of these
@@ -166,6 +168,108 @@ fn landlock_alone_denies_files_ports_and_signals() {
         assert_eq!(probe("runner", others, what, &port), (0, denied.clone()), "{what}");
     }
     assert_eq!(probe("runner", others, "kill-parent", ""), (0, format!("errno {}", libc::EPERM)));
+}
+
+/// One layer, the others without which it cannot be had or what it denies would not be to be seen, and
+/// what it denies: (what is tried, the argument, what came of it).
+type Alone = (Layer, &'static [Layer], (&'static str, &'static str, &'static str));
+
+/// Also with what comes of it without the layer, where that is the same on every host and harms none.
+#[rustfmt::skip]
+fn alone() -> Vec<(Alone, Option<&'static str>)> {
+    use Layer::{
+        Capabilities, CgroupNamespace, IpcNamespace, MountNamespace, NetNamespace, NoNewPrivs,
+        NonDumpable, ParentDeathSignal, PidNamespace, Rlimits, UnprivilegedUser, UserNamespace,
+        UtsNamespace,
+    };
+    const USER: &[Layer] = &[UserNamespace];
+    const NOBODY: &[Layer] = &[UnprivilegedUser, UserNamespace];
+    vec![
+        ((UnprivilegedUser, &[], ("setuid", "", "errno EPERM")), None),
+        ((UserNamespace, &[], ("getuid", "", "done 65534")), None),
+        // It has all capabilities in its own namespace, and none outside.
+        ((UserNamespace, &[], ("sethostname", "", "errno EPERM")), None),
+        ((MountNamespace, USER, ("open-passwd", "", "errno ENOENT")), Some("done 3")),
+        ((MountNamespace, USER, ("mkdir", "", "errno EROFS")), None),
+        ((NetNamespace, USER, ("connect", "PORT", "errno ENETUNREACH")), Some("done 0")),
+        ((IpcNamespace, USER, ("find-queue", "KEY", "errno ENOENT")), Some("done ID")),
+        ((UtsNamespace, USER, ("sethostname", "", "done 0")), Some("errno EPERM")),
+        ((CgroupNamespace, USER, ("cgroups", "", "done 0")), None),
+        ((PidNamespace, USER, ("signal-parent", "", "errno ESRCH")), Some("done 0")),
+        ((PidNamespace, USER, ("getpid", "", "done 1")), None),
+        ((Rlimits, NOBODY, ("thread", "", "errno EAGAIN")), Some("done 0")),
+        ((Rlimits, NOBODY, ("grow-file", "", "killed by SIGXFSZ")), Some("done 1")),
+        // All but three of them, which are open.
+        ((Rlimits, USER, ("duplicate", "", "done 4093")), None),
+        ((Rlimits, USER, ("prlimit", "", "errno EPERM")), None),
+        ((Rlimits, USER, ("prlimit-core", "", "errno EPERM")), None),
+        ((Capabilities, USER, ("unshare-net", "", "errno EPERM")), Some("done 0")),
+        ((Capabilities, USER, ("capset", "", "errno EPERM")), None),
+        ((NoNewPrivs, &[], ("privileges", "", "done 1")), Some("done 0")),
+        ((NonDumpable, USER, ("read-by-another", "", "errno EPERM")), Some("done 0")),
+        ((ParentDeathSignal, &[], ("death-signal", "", "done 9")), None),
+    ]
+}
+
+/// A piece of System V shared memory that anyone may find. Its key and id.
+struct Shared(i32, i32);
+
+impl Shared {
+    fn new() -> Self {
+        let key = std::process::id().cast_signed();
+        // SAFETY: asks for a piece of memory that nothing maps.
+        let id = unsafe { libc::shmget(key, 4096, libc::IPC_CREAT | 0o666) };
+        assert!(id >= 0, "{}", std::io::Error::last_os_error());
+        Self(key, id)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // SAFETY: gives back what `new` asked for.
+        unsafe { libc::shmctl(self.1, libc::IPC_RMID, std::ptr::null_mut()) };
+    }
+}
+
+#[test]
+fn each_layer_alone_denies_what_it_promises() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let shared = Shared::new();
+    let fill = |text: &str| {
+        text.replace("PORT", &listener.local_addr().unwrap().port().to_string())
+            .replace("KEY", &shared.0.to_string())
+            .replace("ID", &shared.1.to_string())
+            .replace("EPERM", &libc::EPERM.to_string())
+            .replace("ENOENT", &libc::ENOENT.to_string())
+            .replace("EROFS", &libc::EROFS.to_string())
+            .replace("ENETUNREACH", &libc::ENETUNREACH.to_string())
+            .replace("ESRCH", &libc::ESRCH.to_string())
+            .replace("EAGAIN", &libc::EAGAIN.to_string())
+    };
+    let tried = |layers: &[Layer], what: &str, argument: &str| {
+        let others = Layer::ALL.iter().filter(|layer| !layers.contains(layer));
+        let others: Vec<&str> = others.map(|layer| layer.name()).collect();
+        match probe("runner", &others.join(","), what, argument) {
+            (0, said) => said,
+            (code, said) if code == 128 + libc::SIGXFSZ => format!("{said}killed by SIGXFSZ"),
+            (code, said) => format!("{code}: {said}"),
+        }
+    };
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    let mut wrong = Vec::new();
+    for ((layer, with, (what, argument, denied)), otherwise) in alone() {
+        let argument = fill(argument);
+        let came = tried(&[with, &[layer]].concat(), what, &argument);
+        if came != fill(denied) {
+            wrong.push(format!("{layer} alone, {what}: {came}"));
+        }
+        let came = otherwise.map(|_| tried(with, what, &argument));
+        if came != otherwise.map(fill) {
+            wrong.push(format!("without {layer}, {what}: {came:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap(), host);
 }
 
 #[test]

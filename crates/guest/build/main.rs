@@ -27,6 +27,7 @@ const BOOTSTRAP: &[&str] = &[
     "url",
     "headers",
     "fetch_types",
+    "egress",
     "crypto",
     "template",
     "kinvey_utils",

@@ -35,6 +35,7 @@
     if (bytes !== null) return content(copyOf(bytes));
     return content(internal.toUSVString(given), 'text/plain;charset=UTF-8');
   };
+  internal.contentOf = contentOf; // for fetch, in egress.js
   const jsonContent = (data) => {
     const text = JSONStringify(data);
     if (text === undefined) internal.fail(TypeError, 'Response.json: the value cannot be JSON');
@@ -75,6 +76,8 @@
     #body = null;
     #used = false;
     #type = 'default';
+    #url = '';
+    #redirected = false;
 
     constructor(body = null, init = undefined) {
       this.#initialize(contentOf(body), init);
@@ -140,12 +143,10 @@
       return Response.#check(this).#type;
     }
     get url() {
-      Response.#check(this);
-      return '';
+      return Response.#check(this).#url;
     }
     get redirected() {
-      Response.#check(this);
-      return false;
+      return Response.#check(this).#redirected;
     }
     get status() {
       return Response.#check(this).#status;
@@ -203,6 +204,8 @@
       copy.#status = this.#status;
       copy.#statusText = this.#statusText;
       copy.#headers = new Headers(this.#headers);
+      copy.#url = this.#url;
+      copy.#redirected = this.#redirected;
       copy.#body = this.#body; // never written to, so it can be shared
       return copy;
     }
@@ -215,6 +218,25 @@
         headers: value.#headers,
         bodyUsed: value.#used,
       } : undefined));
+
+      // What a host call brought: {status, statusText, headers: pairs, url, redirected}, its body a string or
+      // bytes that nobody else has.
+      internal.fetchedResponse = (reply, body) => {
+        const response = new Response();
+        response.#type = 'basic';
+        response.#status = reply.status;
+        response.#statusText = reply.statusText;
+        response.#url = reply.url;
+        response.#redirected = reply.redirected;
+        response.#body = hasNoBody(reply.status) ? null : body;
+        const items = itemsOf(response.#headers);
+        for (let i = 0; i < reply.headers.length; i++) {
+          items[items.length] = reply.headers[i][0];
+          items[items.length] = reply.headers[i][1];
+        }
+        freeze(response.#headers);
+        return response;
+      };
 
       // What an answer is made of, or null if the value is no Response. Throws when the body is gone.
       internal.responseParts = (value) => {

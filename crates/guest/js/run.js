@@ -141,7 +141,7 @@
     return undefined;
   };
 
-  const modules = { logger, hostCall };
+  const modules = { logger, hostCall, request: internal.request };
   ObjectDefineProperty(modules, 'utils', {
     __proto__: null,
     configurable: true,

@@ -12,6 +12,7 @@ mod run;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tracing_subscriber::filter::LevelFilter;
 
 /// A self-hosted, Kinvey-compatible backend whose business logic runs in a microsecond sandbox.
 #[derive(Parser)]
@@ -60,11 +61,24 @@ impl Failure {
     }
 }
 
+/// Sends what the program traces to standard error: warnings, or as much as `LODE_LOG` says (`error`,
+/// `warn`, `info`, `debug`, `trace` or `off`).
+fn log_to_stderr() {
+    let level = std::env::var("LODE_LOG").ok().and_then(|level| level.parse().ok());
+    tracing_subscriber::fmt()
+        .with_max_level(level.unwrap_or(LevelFilter::WARN))
+        .with_writer(std::io::stderr)
+        .init();
+}
+
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
-        Command::Bench(bench) => bench::run(&bench),
+        Command::Bench(bench) => {
+            log_to_stderr();
+            bench::run(&bench)
+        }
         Command::Child(arguments) => return child::run(&arguments),
     };
     match result {

@@ -81,6 +81,7 @@ pub fn enter_without(role: Role, allowed: &[Layer], skipped: &[Layer]) -> Result
     };
     clear_environment();
     close_descriptors();
+    one_arena();
 
     layer(Layer::UnprivilegedUser, &mut credentials::leave_root);
     // Set here for the outer process, and again by the inner one.
@@ -97,6 +98,7 @@ pub fn enter_without(role: Role, allowed: &[Layer], skipped: &[Layer]) -> Result
     layer(Layer::PidNamespace, &mut || {
         single_threaded()?;
         lifeline = Some(process::enter_pid_namespace()?);
+        process::end_by_abort()?;
         Ok(String::new())
     });
     // Of this process, not of the one that forked; and before the file system goes.
@@ -186,6 +188,16 @@ fn clear_environment() {
     // SAFETY: nothing else reads or writes the environment: the process is at its start, and a second
     // thread would already be a defect of its caller (see `single_threaded`).
     unsafe { libc::clearenv() };
+}
+
+/// Threads share the allocator's first arena: when another one shrinks, glibc reads a file, which a sealed
+/// process may not, and would die of it in the middle of its work.
+fn one_arena() {
+    // SAFETY: sets a number that the allocator reads when a second thread allocates.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1)
+    };
 }
 
 fn close_descriptors() {

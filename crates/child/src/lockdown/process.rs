@@ -58,6 +58,26 @@ pub(super) fn tell(pid: i32) -> io::Result<()> {
     writeln!(stdout, "{pid}")
 }
 
+/// What a process ended by SIGABRT exits with, as the outer process tells it.
+const ABORTED: i32 = 128 + libc::SIGABRT;
+
+/// Makes `abort` end this process by the exit code that tells of it. The first process of a namespace
+/// ignores the signal otherwise, and what `abort` then does would look like an attack.
+pub(super) fn end_by_abort() -> io::Result<()> {
+    extern "C" fn end(_: libc::c_int) {
+        // SAFETY: ends the process at once, which a signal handler may.
+        unsafe { libc::_exit(ABORTED) }
+    }
+    // SAFETY: an all-zero `sigaction` is one without flags and with an empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = end as extern "C" fn(libc::c_int) as libc::sighandler_t;
+    // SAFETY: the handler is async-signal-safe; nothing else handles the signal.
+    match unsafe { libc::sigaction(libc::SIGABRT, &raw const action, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Closes stdout: in the inner process, which leaves the telling to the outer one.
 pub(super) fn close_stdout() {
     // SAFETY: descriptor 1 is stdout, which nothing uses after this function.

@@ -92,8 +92,8 @@ pub const RULES: &[Rule] = &[
     // Threads and time.
     rule(libc::SYS_futex, "futex", &[], Who::All, "locks, and waiting for other threads"),
     rule(libc::SYS_clock_nanosleep, "clock_nanosleep", &[], Who::All, "the ticker sleeps"),
+    rule(libc::SYS_restart_syscall, "restart_syscall", &[], Who::All, "sleeps go on after the process was stopped, frozen or traced"),
     rule(libc::SYS_clock_gettime, "clock_gettime", &[], Who::All, "a thread's CPU time has no faster way"),
-    rule(libc::SYS_getrandom, "getrandom", &[], Who::All, "seeds of runs and of hash tables"),
     // Signals and ends.
     rule(libc::SYS_sigaltstack, "sigaltstack", &[], Who::All, "traps of the guest are handled on a stack of their own"),
     rule(libc::SYS_rt_sigprocmask, "rt_sigprocmask", &[], Who::All, "abort, and ends of threads"),
@@ -102,7 +102,6 @@ pub const RULES: &[Rule] = &[
     rule(libc::SYS_gettid, "gettid", &[], Who::All, "abort names the thread"),
     rule(libc::SYS_getpid, "getpid", &[], Who::All, "abort names the process"),
     rule(libc::SYS_tgkill, "tgkill(SIGABRT)", &[Is(2, libc::SIGABRT as u32)], Who::All, "abort: a defect must not look like an attack"),
-    rule(libc::SYS_rt_sigaction, "rt_sigaction(SIGABRT)", &[Is(0, libc::SIGABRT as u32)], Who::All, "abort, as the first process ignores the signal at first"),
     rule(libc::SYS_exit_group, "exit_group", &[], Who::All, "the end"),
     // The channel.
     rule(libc::SYS_recvmsg, "recvmsg", &[], Who::All, "the channel to the master"),

@@ -44,6 +44,31 @@ async fn a_flood_is_rejected_and_told_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn the_worker_holds_no_more_than_its_queue() {
+    let worker = Worker::with(|config| {
+        (config.min_children, config.max_children) = (1, 1);
+        config.queue = 4;
+    })
+    .await;
+    worker.deploy_with("a", LOOP, |settings| settings.quota.concurrency = 1).await;
+    let mut runs: Vec<_> = (0..10)
+        .map(|_| {
+            let master = worker.master.clone();
+            tokio::spawn(async move { master.run(task("a", "null", Duration::from_secs(3))).await })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut rejected = 0;
+    for run in runs.extract_if(.., |run| run.is_finished()) {
+        let report = run.await.expect("it ran");
+        assert!(matches!(report.overload, Some((Overload::WorkerQueue, _))), "{report:?}");
+        rejected += 1;
+    }
+    // One runs, four wait.
+    assert_eq!(rejected, 5);
+}
+
+#[tokio::test]
 async fn an_app_that_keeps_hitting_limits_is_slowed_then_paused_then_released() {
     let worker = Worker::start(1).await;
     worker

@@ -33,7 +33,7 @@ use crate::broker::{AppContext, Broker};
 use crate::metrics::Metrics;
 use process::Spawner;
 use snapshots::Snapshots;
-use state::State;
+use state::{Refusal, State};
 
 /// An app's name: Kinvey's environment id, `kid_…`.
 pub type AppName = Arc<str>;
@@ -220,7 +220,7 @@ impl Master {
         let spawner = Spawner::start(config.program.clone(), arguments)?;
         let snapshots = Snapshots::new(config.directory.clone())?;
         let metrics = Metrics::new();
-        let state = State::new(snapshots, config.patience, metrics.clone());
+        let state = State::new(snapshots, &config, metrics.clone());
         let shared = Arc::new(Shared {
             config,
             state: Mutex::new(state),
@@ -285,9 +285,12 @@ impl Master {
         let submitted = self.shared.state().submit(task, Instant::now());
         let (run, answer) = match submitted {
             Ok(submitted) => submitted,
-            Err(report) => {
+            Err(Refusal::NoApp) => {
+                return Report::of(Outcome::Platform { detail: "no such app".into() });
+            }
+            Err(Refusal::Overload(overload, wait)) => {
                 self.shared.metrics.rejected();
-                return report;
+                return Report::rejected(overload, wait);
             }
         };
         let guard = Abandon { shared: &self.shared, run };

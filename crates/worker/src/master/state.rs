@@ -20,7 +20,7 @@ use tokio::sync::{Notify, oneshot};
 use super::process::Process;
 use super::scheduler::Scheduler;
 use super::snapshots::Snapshots;
-use super::{App, AppName, Overload, Report, Task, driver};
+use super::{App, AppName, Config, Overload, Report, Task, driver};
 use crate::metrics::Metrics;
 
 /// Runs a child may be given that have not yet been with it for [`YOUNG`]: enough that it always has the
@@ -41,6 +41,9 @@ const MAX_SNAPSHOTS: usize = 512;
 /// A child that holds an app's snapshot is preferred until it has this many more young runs than the
 /// least busy one: loading a snapshot costs about as much as that many small runs.
 const PREFERENCE: usize = 4;
+
+/// What whoever finds the worker's queue full is told to wait: a full queue is seconds of work.
+const FULL_FOR: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct ChildId(pub(super) u64);
@@ -143,14 +146,24 @@ pub(super) struct Flight {
     refused: bool,
 }
 
+/// Why a task was not taken in.
+pub(super) enum Refusal {
+    /// Nothing is deployed under that name.
+    NoApp,
+    /// And after how long to try again.
+    Overload(Overload, Duration),
+}
+
 pub(super) struct State {
     pub(super) apps: HashMap<AppName, Arc<App>>,
     pub(super) scheduler: Scheduler,
     pub(super) children: BTreeMap<ChildId, ChildState>,
     pub(super) snapshots: Snapshots,
     pub(super) flights: HashMap<RunId, Flight>,
+    /// Tasks that may wait, of all apps.
+    queue: usize,
     /// How long a child may be silent past a run's deadline.
-    pub(super) patience: Duration,
+    patience: Duration,
     pub(super) metrics: Arc<Metrics>,
     pub(super) draining: bool,
     /// Children in a row that could not be started, or ended before they had served anything.
@@ -160,14 +173,15 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(snapshots: Snapshots, patience: Duration, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(snapshots: Snapshots, config: &Config, metrics: Arc<Metrics>) -> Self {
         Self {
             apps: HashMap::new(),
             scheduler: Scheduler::default(),
             children: BTreeMap::new(),
             snapshots,
             flights: HashMap::new(),
-            patience,
+            queue: config.queue,
+            patience: config.patience,
             metrics,
             draining: false,
             failures: 0,
@@ -189,17 +203,21 @@ impl State {
         &mut self,
         task: Task,
         now: Instant,
-    ) -> Result<(RunId, oneshot::Receiver<Report>), Report> {
+    ) -> Result<(RunId, oneshot::Receiver<Report>), Refusal> {
         let Some(app) = self.apps.get(&task.app).cloned() else {
-            return Err(Report::of(Outcome::Platform { detail: "no such app".into() }));
+            return Err(Refusal::NoApp);
         };
         let run = RunId(self.next_run);
         self.next_run += 1;
         if self.draining {
-            return Err(Report::rejected(Overload::Draining, Duration::from_secs(1)));
+            return Err(Refusal::Overload(Overload::Draining, Duration::from_secs(1)));
+        }
+        if self.scheduler.waiting() >= self.queue {
+            return Err(Refusal::Overload(Overload::WorkerQueue, FULL_FOR));
         }
         if let Err((overload, wait)) = self.scheduler.push(&task.app, run, now) {
-            return Err(Report::rejected(overload, wait));
+            tracing::debug!(task = run.0, app = &*task.app, ?overload, "a task was rejected");
+            return Err(Refusal::Overload(overload, wait));
         }
         let (reply, answer) = oneshot::channel();
         let flight = Flight {
@@ -276,6 +294,7 @@ impl State {
             self.answer(run, Outcome::Platform { detail }, Vec::new(), Usage::default(), now);
             return false;
         }
+        tracing::trace!(task = run.0, app = &*flight.app, child = id.0, "a task starts");
         self.metrics.waited(now.saturating_duration_since(flight.submitted));
         child.runs.insert(run, now + flight.limits.wall + self.patience);
         child.young.push_back((run, now));
@@ -425,6 +444,7 @@ impl State {
                 if let Some(flight) = self.flights.remove(&run) {
                     finish(
                         &self.metrics,
+                        run,
                         flight,
                         Outcome::Expired,
                         Vec::new(),
@@ -463,7 +483,7 @@ impl State {
         for run in self.scheduler.remove(app) {
             if let Some(flight) = self.flights.remove(&run) {
                 let outcome = Outcome::Platform { detail: "the app was removed".into() };
-                finish(&self.metrics, flight, outcome, Vec::new(), Usage::default(), now);
+                finish(&self.metrics, run, flight, outcome, Vec::new(), Usage::default(), now);
             }
         }
         self.drop_snapshot(known.snapshot);
@@ -528,12 +548,13 @@ impl State {
             let fault = matches!(outcome, Outcome::Limit { .. });
             self.scheduler.ended(&flight.app, Duration::from_nanos(usage.cpu_ns), fault, now);
         }
-        finish(&self.metrics, flight, outcome, logs, usage, now);
+        finish(&self.metrics, run, flight, outcome, logs, usage, now);
     }
 }
 
 fn finish(
     metrics: &Metrics,
+    run: RunId,
     flight: Flight,
     outcome: Outcome,
     logs: Vec<LogLine>,
@@ -543,6 +564,22 @@ fn finish(
     let started = flight.place.as_ref().map_or(now, |place| place.since);
     let took = now.saturating_duration_since(started);
     metrics.ended(&flight.app, &outcome, took, &usage);
+    tracing::debug!(
+        task = run.0,
+        app = &*flight.app,
+        outcome = crate::metrics::name(&outcome),
+        took_us = took.as_micros(),
+        cpu_us = usage.cpu_ns / 1000,
+        "a task was answered"
+    );
+    if let Outcome::Platform { detail } = &outcome {
+        tracing::error!(
+            task = run.0,
+            app = &*flight.app,
+            detail,
+            "a task failed through our fault"
+        );
+    }
     if let Some(reply) = flight.reply {
         let waited = started.saturating_duration_since(flight.submitted);
         // Whoever asked may have gone in this very moment.

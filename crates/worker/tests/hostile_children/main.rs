@@ -84,8 +84,9 @@ fn is_platform(outcome: &Outcome) -> bool {
 
 #[tokio::test]
 async fn whatever_a_child_says_its_task_has_one_answer_and_service_goes_on() {
+    type Check = fn(&Outcome) -> bool;
     /// What the liar does with a task, and the answer that the task gets.
-    const LIES: &[(&str, fn(&Outcome) -> bool)] = &[
+    const LIES: &[(&str, Check)] = &[
         ("honest", Outcome::is_success),
         ("twice", Outcome::is_success),
         ("for another", is_platform),

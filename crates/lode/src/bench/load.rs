@@ -1,27 +1,21 @@
-//! `lode bench load`: drives a worker in this process and says what it takes.
+//! `lode bench load`: drives a worker with tasks, alone and beside apps that mean no good.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use lode_sandbox::{
     Engine, EngineOptions, Invocation, Limits, Snapshot, Source, deploy_limits, random_seed,
 };
 use lode_worker::broker::{AppContext, Broker};
-use lode_worker::master::{AppName, AppSettings, Config, Master, Quota, Report, Task};
-use serde::Serialize;
+use lode_worker::master::{AppName, AppSettings, Master, Quota, Report, Task};
 
+use super::platform;
+use super::tally::{Row, Tally, tell};
 use crate::run::{CommandLine, read_request};
 use crate::{Failure, app, exit, limits};
-
-#[derive(Subcommand)]
-pub(crate) enum Bench {
-    /// Drive a worker with an app's handler, and with hostile apps beside it.
-    Load(Box<Arguments>),
-}
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -44,6 +38,9 @@ pub(crate) struct Arguments {
     /// never complete, and runs that throw late.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     hostile: u8,
+    /// Beside it, an app of the same kind that keeps this many times as many tasks under way.
+    #[arg(long, default_value_t = 0)]
+    flood: usize,
     /// Children; by default one per processor.
     #[arg(long)]
     children: Option<usize>,
@@ -69,80 +66,17 @@ const HOSTILE: [(&str, &str); 4] = [
     ("late", "function onRequest() { setTimeout(() => { throw new Error('late') }, 20) }"),
 ];
 
-/// Latencies and outcomes of one class of tasks.
-#[derive(Default)]
-struct Tally {
-    latencies: Vec<Duration>,
-    outcomes: BTreeMap<&'static str, usize>,
-}
-
-/// One line of the table.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Row {
-    who: &'static str,
-    tasks: usize,
-    per_second: f64,
-    p50_us: f64,
-    p99_us: f64,
-    outcomes: BTreeMap<&'static str, usize>,
-}
-
-impl Tally {
-    fn add(&mut self, latency: Duration, outcome: &'static str) {
-        self.latencies.push(latency);
-        *self.outcomes.entry(outcome).or_default() += 1;
-    }
-
-    fn merge(&mut self, part: Self) {
-        self.latencies.extend(part.latencies);
-        for (outcome, count) in part.outcomes {
-            *self.outcomes.entry(outcome).or_default() += count;
-        }
-    }
-
-    fn row(mut self, who: &'static str, took: Duration) -> Row {
-        self.latencies.sort_unstable();
-        let at = |share: f64| {
-            let index = (self.latencies.len() as f64 * share) as usize;
-            let latency = self.latencies.get(index.min(self.latencies.len().saturating_sub(1)));
-            latency.map_or(0.0, |latency| latency.as_nanos() as f64 / 1e3)
-        };
-        Row {
-            who,
-            tasks: self.latencies.len(),
-            per_second: self.latencies.len() as f64 / took.as_secs_f64(),
-            p50_us: at(0.5),
-            p99_us: at(0.99),
-            outcomes: self.outcomes,
-        }
-    }
-}
-
-pub(crate) fn run(bench: &Bench) -> Result<u8, Failure> {
-    let Bench::Load(arguments) = bench;
+pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let sources = app::load(&arguments.app)?;
     let request = read_request(arguments.request.as_deref())?;
     let duration = Duration::try_from_secs_f64(arguments.duration)
         .map_err(|_| Failure::usage("--duration: a number of seconds is needed"))?;
     let mut rows =
         vec![alone(arguments, &sources, &request, duration.min(Duration::from_secs(2)))?];
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| platform(&error))?;
-    rows.extend(runtime.block_on(load(arguments, sources, request.into(), duration))?);
-    if arguments.json {
-        let json = serde_json::to_string_pretty(&rows).map_err(|error| platform(&error))?;
-        println!("{json}");
-    } else {
-        table(&rows);
-    }
+    let load = load(arguments, sources, request.into(), duration);
+    rows.extend(super::runtime()?.block_on(load)?);
+    tell(&rows, arguments.json)?;
     Ok(0)
-}
-
-fn platform(error: &dyn std::fmt::Display) -> Failure {
-    Failure { message: error.to_string(), code: exit::PLATFORM }
 }
 
 /// The sandbox by itself on one thread of this process: what the worker is measured against.
@@ -185,9 +119,8 @@ async fn load(
     request: Arc<str>,
     duration: Duration,
 ) -> Result<Vec<Row>, Failure> {
-    let program = std::env::current_exe().map_err(|error| platform(&error))?;
-    let directory = std::env::temp_dir().join(format!("lode-bench-{}", std::process::id()));
-    let mut config = Config::new(program, directory.clone());
+    let directory = super::Directory::new();
+    let mut config = directory.config()?;
     if let Some(children) = arguments.children {
         config.max_children = children.max(1);
     }
@@ -197,10 +130,14 @@ async fn load(
         Master::start(config, Broker::default()).await.map_err(|error| platform(&error))?;
 
     let good = AppName::from("good");
-    deploy(&master, &good, sources, arguments).await?;
+    deploy(&master, &good, sources.clone(), arguments).await?;
     let handlers = master.handlers(&good).unwrap_or_default();
     let handler = u32::try_from(app::select(&handlers, arguments.hook.as_deref())?)
         .map_err(|error| platform(&error))?;
+    let flood = AppName::from("flood");
+    if arguments.flood > 0 {
+        deploy(&master, &flood, sources, arguments).await?;
+    }
     let mut bad = Vec::new();
     if arguments.hostile > 0 {
         for (name, text) in HOSTILE {
@@ -220,10 +157,18 @@ async fn load(
         rows.push(beside.row("worker, beside hostile apps", took));
         rows.push(hostile.row("hostile apps", took));
     }
+    if arguments.flood > 0 {
+        let flood = Load { app: flood, ..good.clone() };
+        let many = arguments.concurrency * arguments.flood;
+        let (calm, flooding) = tokio::join!(
+            good.drive(arguments.concurrency, duration, &[], 0),
+            flood.drive(many, duration, &[], 0)
+        );
+        let ((calm, _, took), (flooding, ..)) = (calm?, flooding?);
+        rows.push(calm.row("worker, beside a flood", took));
+        rows.push(flooding.row("the flood", took));
+    }
     master.drain(Duration::from_secs(5)).await;
-    drop((good, master));
-    // Only snapshots are in it, and nobody needs them any more.
-    let _ = std::fs::remove_dir_all(directory);
     Ok(rows)
 }
 
@@ -263,13 +208,14 @@ impl Load {
         let next = Arc::new(AtomicUsize::new(0));
         let ill = Arc::new(Mutex::new(Tally::default()));
         let began = Instant::now();
+        let stop = super::stop_signal()?;
         let clients: Vec<_> = (0..concurrency.max(1))
             .map(|_| {
                 let (load, next, ill) = (self.clone(), next.clone(), ill.clone());
-                let bad = bad.to_vec();
+                let (bad, stop) = (bad.to_vec(), stop.clone());
                 tokio::spawn(async move {
                     let mut well = Tally::default();
-                    while began.elapsed() < duration {
+                    while began.elapsed() < duration && !stop.load(Ordering::Relaxed) {
                         let number = next.fetch_add(1, Ordering::Relaxed);
                         // 37 is prime to 100: hostile ones are spread evenly over each hundred.
                         if number * 37 % 100 < hostile {
@@ -317,27 +263,7 @@ async fn deploy(
         limits: arguments.limits.clone(),
         quota: Quota { concurrency: arguments.concurrency.max(16), ..Quota::default() },
         trust_group: None,
-        context: AppContext::default(),
+        context: AppContext::new(&**name),
     };
     master.deploy(settings, &built).map_err(|error| platform(&error))
-}
-
-fn table(rows: &[Row]) {
-    println!(
-        "{:26} {:>9} {:>10} {:>10} {:>10}  outcomes",
-        "", "tasks", "per s", "p50 µs", "p99 µs"
-    );
-    for row in rows {
-        let outcomes: Vec<String> =
-            row.outcomes.iter().map(|(name, count)| format!("{name} {count}")).collect();
-        println!(
-            "{:26} {:>9} {:>10.0} {:>10.1} {:>10.1}  {}",
-            row.who,
-            row.tasks,
-            row.per_second,
-            row.p50_us,
-            row.p99_us,
-            outcomes.join(", ")
-        );
-    }
 }

@@ -1,0 +1,75 @@
+//! `lode bench`: drives a worker in this process, with real children, and says what it takes.
+
+mod cold;
+mod load;
+mod tally;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Subcommand;
+use lode_worker::master::Config;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{Failure, exit};
+
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// Drive a worker with an app's handler, alone and beside hostile apps or a flood.
+    Load(Box<load::Arguments>),
+    /// Deploy many apps, and run each once: what an idle app costs, and a cold one.
+    Cold(cold::Arguments),
+}
+
+pub(crate) fn run(bench: &Bench) -> Result<u8, Failure> {
+    match bench {
+        Bench::Load(arguments) => load::run(arguments),
+        Bench::Cold(arguments) => cold::run(arguments),
+    }
+}
+
+fn platform(error: &dyn std::fmt::Display) -> Failure {
+    Failure { message: error.to_string(), code: exit::PLATFORM }
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| platform(&error))
+}
+
+/// Becomes true when this process is asked to end: what is under way is then drained, and told.
+fn stop_signal() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut signal = signal(kind).map_err(|error| platform(&error))?;
+        let stop = stop.clone();
+        tokio::spawn(async move {
+            signal.recv().await;
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+    Ok(stop)
+}
+
+/// Where a worker keeps its snapshots while it is measured.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        Self(std::env::temp_dir().join(format!("lode-bench-{}", std::process::id())))
+    }
+
+    fn config(&self) -> Result<Config, Failure> {
+        let program = std::env::current_exe().map_err(|error| platform(&error))?;
+        Ok(Config::new(program, self.0.clone()))
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // Only snapshots are in it, and nobody needs them any more.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
