@@ -18,7 +18,8 @@ fuzz_target!(|data: &[u8]| {
     let mut pages = TARGET.pages.clone();
     corrupt(&mut pages, &mut input);
     let bytes = assemble(TARGET.header.clone(), &pages);
-    let snapshot = Snapshot::from_bytes(&TARGET.engine, &bytes).expect("only its memory is damaged");
+    let snapshot =
+        Snapshot::from_bytes(&TARGET.engine, &bytes).expect("only its memory is damaged");
     check_run(&snapshot, handler);
     check_others();
 });

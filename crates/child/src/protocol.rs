@@ -6,8 +6,10 @@
 //! it, and that counts and sizes are within the task's limits, is for the master to check: only it knows.
 
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use lode_sandbox::{
     Form, Handler, HostCall, HostError, HostReply, Json, Limit, Limits, LogLevel, LogLine, Outcome,
@@ -23,6 +25,21 @@ pub const MAX_TEXT: usize = 16 << 20;
 
 /// Bytes of a frame: one text, logs and the rest.
 pub const MAX_FRAME: usize = MAX_TEXT + (4 << 20);
+
+/// Elements of a list in a child's message. One takes two bytes in a frame and a good 30 in memory, so
+/// that frames alone bound too little. It is as many lines as fit what a frame has for logs, each with
+/// the [`LogLine::OVERHEAD`] that limits count.
+pub const MAX_LIST: usize = MAX_LOG / LogLine::OVERHEAD;
+
+/// Bytes of log that a frame has room for.
+const MAX_LOG: usize = MAX_FRAME - MAX_TEXT;
+
+/// The limits, no more generous than what a frame carries: a sound child can keep to the protocol.
+pub fn carried(mut limits: Limits) -> Limits {
+    limits.output = limits.output.min(MAX_TEXT);
+    limits.log = limits.log.min(MAX_LOG);
+    limits
+}
 
 /// Names a run to its child. Unique for the life of the master.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -90,6 +107,7 @@ pub enum FromChild<'a> {
         /// How it resets memory.
         reset: ResetMethod,
         /// The layers of lock-down it had to do without.
+        #[serde(borrow, deserialize_with = "list")]
         missing: Vec<&'a str>,
     },
     /// A run asks the outside for something.
@@ -111,6 +129,7 @@ pub enum FromChild<'a> {
         #[serde(borrow)]
         ending: Ending<'a>,
         /// What it logged.
+        #[serde(deserialize_with = "list")]
         logs: Vec<LogLine>,
         /// What it says it used.
         usage: Usage,
@@ -122,10 +141,60 @@ pub enum FromChild<'a> {
     /// What a builder was asked for. On success the frame brings the snapshot's sealed memory file.
     Built {
         /// The snapshot's handlers, in order.
+        #[serde(deserialize_with = "list_or_failure")]
         result: Result<Vec<Handler>, BuildFailure>,
         /// What top-level code logged.
+        #[serde(deserialize_with = "list")]
         logs: Vec<LogLine>,
     },
+}
+
+/// A list of at most [`MAX_LIST`] elements.
+fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Few::deserialize(deserializer).map(|list| list.0)
+}
+
+fn list_or_failure<'de, D, T>(deserializer: D) -> Result<Result<Vec<T>, BuildFailure>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let result = Result::<Few<T>, BuildFailure>::deserialize(deserializer)?;
+    Ok(result.map(|list| list.0))
+}
+
+struct Few<T>(Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Elements<T> {
+            type Value = Few<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a list of at most {MAX_LIST}")
+            }
+
+            fn visit_seq<S: SeqAccess<'de>>(self, mut elements: S) -> Result<Few<T>, S::Error> {
+                // What length it claims to have is not believed.
+                let mut list = Vec::new();
+                while let Some(element) = elements.next_element()? {
+                    if list.len() == MAX_LIST {
+                        return Err(S::Error::custom("a list is too long"));
+                    }
+                    list.push(element);
+                }
+                Ok(Few(list))
+            }
+        }
+
+        deserializer.deserialize_seq(Elements(PhantomData))
+    }
 }
 
 /// How a run ended, as its child says: the [`Outcome`]s that a sandbox can come to, without ours.
@@ -136,6 +205,7 @@ pub enum Ending<'a> {
         /// HTTP status.
         status: u16,
         /// Header names and values.
+        #[serde(borrow, deserialize_with = "list")]
         headers: Vec<(&'a str, &'a str)>,
         /// JSON.
         body: Option<&'a str>,
@@ -179,7 +249,7 @@ impl<'a> Ending<'a> {
         };
         // Numbers in headers grow when they are written out, so that this can differ from what the
         // sandbox counted.
-        let fits = ending.size() <= limits.output;
+        let fits = ending.size() <= limits.output && ending.headers() <= MAX_LIST;
         Some(if fits { ending } else { Self::Limit(Limit::Output) })
     }
 
@@ -205,6 +275,10 @@ impl<'a> Ending<'a> {
             Self::Limit(limit) => Outcome::Limit { limit },
             Self::NeverCompleted => Outcome::NeverCompleted,
         })
+    }
+
+    fn headers(&self) -> usize {
+        if let Self::Completed { headers, .. } = self { headers.len() } else { 0 }
     }
 
     fn size(&self) -> usize {
@@ -291,3 +365,41 @@ impl fmt::Display for Lie {
 }
 
 impl std::error::Error for Lie {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{FrameError, Inbox};
+
+    fn ended<'a>(headers: Vec<(&'a str, &'a str)>, lines: usize) -> FromChild<'a> {
+        let line = LogLine { level: LogLevel::Info, text: String::new() };
+        FromChild::Ended {
+            run: RunId(1),
+            ending: Ending::Completed { status: 200, headers, body: None },
+            logs: vec![line; lines],
+            usage: Usage::default(),
+        }
+    }
+
+    fn received(message: &FromChild<'_>) -> Result<(), FrameError> {
+        let bytes = postcard::to_stdvec(message).expect("it can be written");
+        assert!(bytes.len() <= MAX_FRAME);
+        let mut inbox = Inbox::default();
+        inbox.feed(&u32::try_from(bytes.len()).expect("a u32").to_le_bytes());
+        inbox.feed(&bytes);
+        inbox.next::<FromChild<'_>>().map(|next| assert!(next.is_some()))
+    }
+
+    #[test]
+    fn a_frame_of_millions_of_empty_elements_is_refused() {
+        assert_eq!(received(&ended(vec![("", ""); MAX_LIST], MAX_LIST)), Ok(()));
+        let malformed = Err(FrameError::Malformed);
+        assert_eq!(received(&ended(vec![("", ""); MAX_LIST + 1], 0)), malformed);
+        assert_eq!(received(&ended(vec![], MAX_LIST + 1)), malformed);
+        let handler = Handler { script: String::new(), name: String::new(), form: Form::Script };
+        let built =
+            |handlers| FromChild::Built { result: Ok(vec![handler; handlers]), logs: vec![] };
+        assert_eq!(received(&built.clone()(MAX_LIST)), Ok(()));
+        assert_eq!(received(&built(MAX_LIST + 1)), malformed);
+    }
+}

@@ -56,7 +56,7 @@ pub(crate) enum Turn {
     /// It waits for an answer or its timer, and may have made calls.
     Waits,
     /// It has ended.
-    Ended(Finished),
+    Ended(Box<Finished>),
 }
 
 fn now() -> Duration {
@@ -92,7 +92,7 @@ impl Run {
         let poll = self.life.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         self.held += began.elapsed();
         match poll {
-            Poll::Ready(finished) => Turn::Ended(finished),
+            Poll::Ready(finished) => Turn::Ended(Box::new(finished)),
             Poll::Pending if self.desk.waiting.get() => Turn::Waits,
             Poll::Pending => Turn::Again,
         }

@@ -177,7 +177,7 @@ impl Child<'_> {
         match turn {
             Turn::Again => self.turns.push(id, run.held),
             Turn::Waits => {}
-            Turn::Ended(finished) => self.end(id, finished)?,
+            Turn::Ended(finished) => self.end(id, *finished)?,
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ typedef struct Source {
     char *name, *text;
     uint32_t len;
     int kind;
-    bool is_entry, is_compiled, is_module;
+    bool is_entry, is_compiling, is_compiled, is_module;
     JSValue compiled; /* a module, or the function that wraps a classic script */
 } Source;
 
@@ -90,9 +90,13 @@ static char *resolve_module(JSContext *c, const char *base, const char *specifie
 static bool compile_source(Source *s);
 
 /* `name` comes from resolve_module, so there is such a source. Modules that import each other do not come
- * back here: QuickJS finds a module it has begun to compile. */
+ * back here, as QuickJS finds a module it has begun to compile; but not one imported with attributes. */
 static JSModuleDef *load_module(JSContext *c, const char *name, void *opaque, JSValueConst attributes) {
     Source *s = find_source(name, strlen(name));
+    if (s && s->is_compiling) {
+        JS_ThrowSyntaxError(c, "'%s' imports itself with attributes", name);
+        return NULL;
+    }
     if (!s || !compile_source(s))
         return NULL;
     if (s->is_module)
@@ -166,8 +170,10 @@ static JSValue compile(int kind, const char *name, const char *source, size_t le
 static bool compile_source(Source *s) {
     if (s->is_compiled)
         return true;
-    s->is_compiled = true;
+    s->is_compiling = true;
     s->compiled = compile(s->kind, s->name, s->text, s->len, &s->is_module);
+    s->is_compiling = false;
+    s->is_compiled = true;
     free(s->text);
     s->text = NULL;
     return !JS_IsException(s->compiled);

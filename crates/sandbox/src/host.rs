@@ -71,6 +71,11 @@ pub struct LogLine {
     pub text: String,
 }
 
+impl LogLine {
+    /// Bytes a line counts beyond its text, so that empty lines cannot go on for ever.
+    pub const OVERHEAD: usize = 16;
+}
+
 /// The outside of a run, for [`run`].
 pub trait Host {
     /// Answers a host call. Several may be under way at once.

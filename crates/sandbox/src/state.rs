@@ -24,9 +24,6 @@ pub(crate) enum Phase {
     Run,
 }
 
-/// Log bytes a line costs beyond its text, so that empty lines cannot go on for ever.
-const LINE_BYTES: usize = 16;
-
 /// Processor time of one run, over all the threads and moments it ran in.
 ///
 /// The kernel's clock of a thread's processor time is a system call; the monotonic clock is not. A slice
@@ -241,7 +238,7 @@ pub(crate) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<RunSt
          len: u32|
          -> wasmtime::Result<()> {
             let (text, state) = bytes(&mut caller, address, len)?;
-            state.log_bytes = state.log_bytes.saturating_add(text.len() + LINE_BYTES);
+            state.log_bytes = state.log_bytes.saturating_add(text.len() + LogLine::OVERHEAD);
             if state.log_bytes > state.limits.log {
                 return Err(state.exceed(Limit::Log));
             }

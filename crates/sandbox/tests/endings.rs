@@ -217,6 +217,23 @@ fn imports_of_what_is_not_there_are_the_scripts_error() {
     );
 }
 
+/// The engine tells modules by their attributes too, and asks again for one that it has begun to compile.
+#[test]
+fn a_module_that_imports_itself_with_attributes_is_refused_by_name() {
+    let text = "import x from './b.mjs' with { type: 'text' }; export function onRequest() {}";
+    let own = Source::entry("b.mjs", text);
+    let other = Source::library("a.mjs", "import './b.mjs';");
+    for sources in [vec![own.clone()], vec![other, own]] {
+        match refusal(&sources) {
+            BuildError::Syntax(error) | BuildError::Script(error) => {
+                assert_eq!(error.name, "SyntaxError");
+                assert!(error.message.contains("'b.mjs' imports itself"), "{error:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 #[test]
 fn apps_without_a_handler_are_refused() {
     for text in ["", "function other() {}", "export const a = 1;"] {
@@ -646,8 +663,9 @@ fn a_metered_run_costs_the_same_every_time_and_more_work_costs_more() {
         ),
     );
     let limits = Limits { cpu: Duration::from_secs(60), ..lode_sandbox::deploy_limits() };
-    let [first, again] = [(); 2]
-        .map(|()| Snapshot::build(&engine, &[source.clone()], &limits).0.expect("it builds"));
+    let [first, again] = [(); 2].map(|()| {
+        Snapshot::build(&engine, std::slice::from_ref(&source), &limits).0.expect("it builds")
+    });
     let cost = |snapshot: &Snapshot, body: u32| {
         let report =
             run_handler(snapshot, "onRequest", &format!(r#"{{"body":{body}}}"#), &patient());

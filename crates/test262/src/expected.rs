@@ -2,8 +2,8 @@
 
 /// One line: which tests, and why they differ.
 struct Rule {
-    /// A path below `test/`; everything that begins with it when it ends with `*`. After a `~`, a text
-    /// in the sandbox's verdict.
+    /// A path below `test/`, in which one `*` stands for anything. After a `~`, a text in the sandbox's
+    /// verdict.
     path: String,
     reason: String,
 }
@@ -30,8 +30,10 @@ impl Expected {
             if let Some(text) = rule.path.strip_prefix('~') {
                 return verdict.contains(text);
             }
-            match rule.path.strip_suffix('*') {
-                Some(prefix) => path.starts_with(prefix),
+            match rule.path.split_once('*') {
+                Some((start, end)) => {
+                    path.strip_prefix(start).is_some_and(|rest| rest.ends_with(end))
+                }
                 None => path == rule.path,
             }
         })?;

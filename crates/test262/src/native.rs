@@ -124,6 +124,7 @@ impl Loader for Files {
     ) -> Result<Module<'js, Declared>> {
         let text = self.0.get(name).ok_or_else(|| Error::new_loading(name))?;
         if name.ends_with(".json") {
+            ctx.json_parse(text.as_str())?;
             return Module::declare(ctx.clone(), name, format!("export default {text}"));
         }
         Module::declare(ctx.clone(), name, text.as_str())

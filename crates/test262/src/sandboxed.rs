@@ -116,7 +116,8 @@ pub(crate) fn global_names(harness: &str) -> String {
             .take_while(|c| c.is_alphanumeric() || matches!(c, '_' | '$'))
             .collect();
         if !name.is_empty() {
-            text += &format!("\nglobalThis.{name} = {name};");
+            // Some are within a function, and only look as if they were not.
+            text += &format!("\ntry {{ globalThis.{name} = {name}; }} catch {{}}");
         }
     }
     text

@@ -111,6 +111,11 @@ impl Liar {
                 let ending = Ending::NeverCompleted;
                 self.end_with(run, ending, vec![line], Usage::default());
             }
+            "too many lines" => {
+                let line = LogLine { level: LogLevel::Info, text: String::new() };
+                let ending = Ending::NeverCompleted;
+                self.end_with(run, ending, vec![line; 100_000], Usage::default());
+            }
             "too much time" => {
                 let usage = Usage { cpu_ns: u64::MAX, memory_peak: 1, ..Usage::default() };
                 self.end_with(run, Ending::NeverCompleted, vec![], usage);

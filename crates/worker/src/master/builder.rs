@@ -9,7 +9,7 @@ use std::time::Duration;
 use lode_child::frame::{Filled, Inbox, Outbox};
 use lode_child::lockdown::Role;
 use lode_child::protocol::{
-    BuildFailure, FromChild, Handler, Limit, Limits, LogLine, Source, ToChild,
+    BuildFailure, FromChild, Handler, Limit, Limits, LogLine, Source, ToChild, carried,
 };
 use tokio::net::UnixStream;
 
@@ -67,6 +67,7 @@ impl Master {
     pub async fn build(&self, sources: Vec<Source>, limits: Limits) -> Result<Built, BuildError> {
         let mut process = self.shared.spawner.spawn(Role::Builder).await?;
         let socket = process.socket()?;
+        let limits = carried(limits);
         let patience = limits.cpu + PATIENCE;
         let stderr = process.stderr.take();
         let talk = async {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use lode_child::frame::Outbox;
 use lode_child::protocol::{
     HostCall, HostReply, Limit, Limits, LogLine, Outcome, RunId, SnapshotId, Start, ToChild, Usage,
+    carried,
 };
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, oneshot};
@@ -224,7 +225,7 @@ impl State {
             snapshot: app.snapshot,
             handler: task.handler,
             request: task.request,
-            limits: task.limits.unwrap_or_else(|| app.limits.clone()),
+            limits: carried(task.limits.unwrap_or_else(|| app.limits.clone())),
             submitted: now,
             deadline: task.deadline,
             reply: Some(reply),
@@ -344,7 +345,7 @@ impl State {
     ) -> Result<(), &'static str> {
         let flight = self.given(id, run)?;
         let outcome = ending.parse(&flight.limits).map_err(|lie| lie.0)?;
-        let log_bytes: usize = logs.iter().map(|line| line.text.len()).sum();
+        let log_bytes: usize = logs.iter().map(|line| line.text.len() + LogLine::OVERHEAD).sum();
         // From invalid UTF-8, each byte may have become a three-byte replacement character.
         if log_bytes > 3 * flight.limits.log {
             return Err("a run logged more than it may");

@@ -97,6 +97,7 @@ async fn whatever_a_child_says_its_task_has_one_answer_and_service_goes_on() {
         ("call without json", is_platform),
         ("too many calls", is_platform),
         ("too much log", is_platform),
+        ("too many lines", is_platform),
         ("too much time", |outcome| matches!(outcome, Outcome::NeverCompleted)),
         ("long error", |outcome| matches!(outcome, Outcome::Error(e) if e.message.len() == 4096)),
         // Another child is asked, which lies as well.
