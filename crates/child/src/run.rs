@@ -49,7 +49,6 @@ pub(crate) struct Run {
 }
 
 /// What a turn came to.
-#[allow(clippy::large_enum_variant)] // taken apart at once, never kept
 pub(crate) enum Turn {
     /// It was preempted at a tick and wants another turn.
     Again,
