@@ -24,9 +24,9 @@ use super::{App, AppName, Config, Overload, Report, Task, driver};
 use crate::metrics::Metrics;
 
 /// Runs a child may be given that have not yet been with it for [`YOUNG`]: enough that it always has the
-/// next one at hand while an answer travels, few enough that fairness between apps stays with the
-/// scheduler.
-const DEPTH: usize = 16;
+/// next one at hand while an answer travels (an empty run takes a third of that time), few enough that
+/// fairness between apps stays with the scheduler: a child takes its runs in the order they come.
+const DEPTH: usize = 5;
 
 /// After this a run is no short one: it waits for something or hogs, and its child takes another.
 const YOUNG: Duration = Duration::from_millis(4);
