@@ -2,9 +2,9 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use wasmtime::{
     Global, Instance, Memory, Module, ModuleExport, Store, Trap, TypedFunc, Val, WasmParams,
@@ -12,6 +12,7 @@ use wasmtime::{
 };
 
 use crate::engine::Inner;
+use crate::idle::Idle;
 use crate::memory::{Image, KeptStack, SlotPool};
 use crate::outcome::{Limits, Outcome, ScriptError};
 use crate::state::{Phase, RunState};
@@ -104,12 +105,7 @@ const MAX_IDLE_GUESTS: usize = 256;
 /// Instances waiting for their next run, each over its image's bytes.
 #[derive(Default)]
 pub(crate) struct GuestPool {
-    idle: Mutex<Vec<IdleGuest>>,
-}
-
-struct IdleGuest {
-    guest: Guest,
-    since: Instant,
+    idle: Idle<Guest, MAX_IDLE_GUESTS>,
 }
 
 impl GuestPool {
@@ -120,43 +116,25 @@ impl GuestPool {
         image: &Arc<Image>,
         limits: Limits,
     ) -> wasmtime::Result<Guest> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        match idle.iter().rposition(|idle| Arc::ptr_eq(&idle.guest.image, image)) {
-            Some(found) => {
-                let mut guest = idle.remove(found).guest;
-                drop(idle);
+        match self.idle.take(|guest| Arc::ptr_eq(&guest.image, image)) {
+            Some(mut guest) => {
                 guest.renew(limits)?;
                 Ok(guest)
             }
-            None => {
-                drop(idle);
-                Guest::new(engine, image, limits, Phase::Run)
-            }
+            None => Guest::new(engine, image, limits, Phase::Run),
         }
     }
 
     /// Keeps a guest whose run is over, if it can be made as good as new.
     pub(crate) fn give_back(&self, mut guest: Guest, slots: &SlotPool) {
-        if !guest.reset(slots) {
-            return;
+        if guest.reset(slots) {
+            self.idle.put(guest);
         }
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.push(IdleGuest { guest, since: Instant::now() });
-        let oldest = (idle.len() > MAX_IDLE_GUESTS).then(|| idle.remove(0));
-        drop(idle);
-        drop(oldest);
     }
 
     /// Drops the guests unused for `age`. Returns how many are still idle.
     pub(crate) fn release_idle(&self, age: Duration) -> usize {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // In order of `since`: the young ones are a suffix.
-        let old = idle.partition_point(|idle| idle.since.elapsed() >= age);
-        let released: Vec<IdleGuest> = idle.drain(..old).collect();
-        let left = idle.len();
-        drop(idle);
-        drop(released);
-        left
+        self.idle.release(age)
     }
 }
 

@@ -38,6 +38,7 @@
 mod engine;
 mod guest;
 mod host;
+mod idle;
 #[allow(unsafe_code)]
 mod memory;
 #[allow(unsafe_code)]

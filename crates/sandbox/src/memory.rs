@@ -21,8 +21,8 @@ use std::ffi::c_void;
 use std::fs::File;
 use std::io;
 use std::ptr;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,7 @@ use wasmtime::{LinearMemory, MemoryCreator, MemoryType};
 pub(crate) use image::{Extent, Image, Origin, PAGE, View};
 pub(crate) use stack::{Creator as StackCreator, KeptStack, StackPool};
 
+use crate::idle::Idle;
 use crate::tuning::{GUARD_BYTES, RESERVATION_BYTES};
 use scan::Pagemap;
 
@@ -54,7 +55,8 @@ impl ResetMethod {
     }
 }
 
-/// Slots without an instance kept for reuse at most (guest.rs keeps those with one). Each holds address space, and up to [`KEEP_PAGES`] of memory.
+/// Slots without an instance kept for reuse at most (guest.rs keeps those with one). Each holds address
+/// space, and up to [`KEEP_PAGES`] of memory.
 const MAX_IDLE_SLOTS: usize = 64;
 
 /// Pages a slot may keep resident between runs: above it, copying costs more than the faults it saves,
@@ -70,12 +72,7 @@ thread_local! {
 /// All slots of one engine.
 pub(crate) struct SlotPool {
     pagemap: Option<Pagemap>,
-    idle: Mutex<Vec<Idle>>,
-}
-
-struct Idle {
-    slot: Slot,
-    since: Instant,
+    idle: Idle<Slot, MAX_IDLE_SLOTS>,
 }
 
 impl SlotPool {
@@ -89,7 +86,7 @@ impl SlotPool {
             Some(ResetMethod::Discard) => None,
             None => Pagemap::open(opened).ok(),
         };
-        Ok(Arc::new(Self { pagemap, idle: Mutex::default() }))
+        Ok(Arc::new(Self { pagemap, idle: Idle::default() }))
     }
 
     pub(crate) fn method(&self) -> ResetMethod {
@@ -115,38 +112,22 @@ impl SlotPool {
     }
 
     fn take(&self, image: &Arc<Image>) -> io::Result<Slot> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        match idle.iter().rposition(|idle| Arc::ptr_eq(&idle.slot.image, image)) {
-            Some(found) => Ok(idle.remove(found).slot),
-            None => {
-                drop(idle);
-                Slot::map(image.clone())
-            }
+        match self.idle.take(|slot| Arc::ptr_eq(&slot.image, image)) {
+            Some(slot) => Ok(slot),
+            None => Slot::map(image.clone()),
         }
     }
 
     fn give_back(&self, mut slot: Slot) {
         // A slot that cannot be reset is unmapped, never reused.
-        if slot.reset(self.pagemap.as_ref()).is_err() {
-            return;
+        if slot.reset(self.pagemap.as_ref()).is_ok() {
+            self.idle.put(slot);
         }
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.push(Idle { slot, since: Instant::now() });
-        let oldest = (idle.len() > MAX_IDLE_SLOTS).then(|| idle.remove(0));
-        drop(idle);
-        drop(oldest);
     }
 
     /// Unmaps the slots unused for `age`. Returns how many are still idle.
     pub(crate) fn release_idle(&self, age: Duration) -> usize {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // In order of `since`: the young ones are a suffix.
-        let old = idle.partition_point(|idle| idle.since.elapsed() >= age);
-        let released: Vec<Idle> = idle.drain(..old).collect();
-        let left = idle.len();
-        drop(idle);
-        drop(released);
-        left
+        self.idle.release(age)
     }
 }
 
