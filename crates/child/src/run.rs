@@ -32,7 +32,7 @@ pub(crate) struct Finished {
     pub(crate) outcome: Outcome,
     pub(crate) logs: Vec<LogLine>,
     pub(crate) usage: Usage,
-    _sandbox: Option<Sandbox>,
+    pub(crate) sandbox: Option<Sandbox>,
 }
 
 pub(crate) struct Run {
@@ -157,7 +157,7 @@ async fn live(
     let mut sandbox = match Sandbox::new(&snapshot, limits) {
         Ok(sandbox) => sandbox,
         Err(outcome) => {
-            return Finished { outcome, logs: Vec::new(), usage: Usage::default(), _sandbox: None };
+            return Finished { outcome, logs: Vec::new(), usage: Usage::default(), sandbox: None };
         }
     };
     let invocation = Invocation { handler, request: &request };
@@ -175,5 +175,5 @@ async fn live(
             None => break Outcome::Limit { limit: Limit::Wall },
         }
     };
-    Finished { outcome, logs: sandbox.take_logs(), usage: sandbox.usage(), _sandbox: Some(sandbox) }
+    Finished { outcome, logs: sandbox.take_logs(), usage: sandbox.usage(), sandbox: Some(sandbox) }
 }

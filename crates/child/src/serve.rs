@@ -5,11 +5,11 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use lode_sandbox::{Engine, HostError, Outcome, Snapshot};
+use lode_sandbox::{Engine, HostError, Outcome, Sandbox, Snapshot};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
-use crate::frame::{Filled, FrameError, Inbox, Outbox};
+use crate::frame::{Files, Filled, FrameError, Inbox, Outbox};
 use crate::protocol::{self, Ending, FromChild, RunId, SnapshotId, ToChild};
 use crate::run::{Finished, Run, Turn};
 use crate::turns::Turns;
@@ -80,8 +80,8 @@ struct Child<'e> {
     unsent_since: Option<Instant>,
     /// A run had a turn since the loop last waited.
     worked: bool,
-    /// Ended runs whose sandboxes are reset once their outcomes are sent.
-    spent: Vec<Finished>,
+    /// The sandboxes of ended runs, reset once the outcomes are sent.
+    spent: Vec<Sandbox>,
 }
 
 impl Child<'_> {
@@ -131,23 +131,21 @@ impl Child<'_> {
     }
 
     fn take(&mut self, inbox: &mut Inbox) -> Result<(), Stop> {
-        while let Some((message, mut files)) = inbox.next::<ToChild<'_>>()? {
-            match message {
-                ToChild::Load(id) => {
-                    let file = files.take()?;
-                    // Runs of one that is damaged are answered `NotStarted`.
-                    if let Ok(snapshot) = Snapshot::from_file(self.engine, file) {
-                        self.snapshots.insert(id, snapshot);
-                    }
-                }
-                other => self.hear(other)?,
-            }
+        while let Some((message, files)) = inbox.next()? {
+            self.hear(message, files)?;
         }
         Ok(())
     }
 
-    fn hear(&mut self, message: ToChild<'_>) -> Result<(), Stop> {
+    fn hear(&mut self, message: ToChild<'_>, mut files: Files<'_>) -> Result<(), Stop> {
         match message {
+            ToChild::Load(id) => {
+                let file = files.take()?;
+                // Runs of one that is damaged are answered `NotStarted`.
+                if let Ok(snapshot) = Snapshot::from_file(self.engine, file) {
+                    self.snapshots.insert(id, snapshot);
+                }
+            }
             ToChild::Start(start) => match self.snapshots.get(&start.snapshot) {
                 Some(snapshot) if (start.handler as usize) < snapshot.handlers().len() => {
                     let run = Run::new(snapshot.clone(), &start);
@@ -179,7 +177,7 @@ impl Child<'_> {
             ToChild::Unload(id) => {
                 self.snapshots.remove(&id);
             }
-            ToChild::Load(_) | ToChild::Build { .. } => return Err(FrameError::Malformed.into()),
+            ToChild::Build { .. } => return Err(FrameError::Malformed.into()),
         }
         Ok(())
     }
@@ -208,9 +206,10 @@ impl Child<'_> {
 
     fn end(&mut self, id: RunId, finished: Finished) -> Result<(), Stop> {
         let Some(run) = self.runs.remove(&id) else { return Ok(()) };
-        let Some(ending) = Ending::of(&finished.outcome, &run.limits) else {
-            let began = finished.usage.memory_peak > 0;
-            let Outcome::Platform { detail } = finished.outcome else {
+        let Finished { outcome, logs, usage, sandbox } = finished;
+        let Some(ending) = Ending::of(&outcome, &run.limits) else {
+            let began = usage.memory_peak > 0;
+            let Outcome::Platform { detail } = outcome else {
                 return Err(Stop::Broken("a sandbox came to no outcome of its own".into()));
             };
             if began {
@@ -219,12 +218,10 @@ impl Child<'_> {
             // No memory for one more sandbox: another child may have some.
             return Ok(self.outbox.push(&FromChild::NotStarted(id), None)?);
         };
-        let Finished { ref logs, ref usage, .. } = finished;
-        let ended = FromChild::Ended { run: id, ending, logs: logs.clone(), usage: usage.clone() };
-        self.outbox.push(&ended, None)?;
+        self.outbox.push(&FromChild::Ended { run: id, ending, logs, usage }, None)?;
         self.unsent_since.get_or_insert_with(Instant::now);
         if self.turns.is_empty() {
-            self.spent.push(finished);
+            self.spent.extend(sandbox);
         }
         Ok(())
     }
