@@ -1,5 +1,6 @@
 //! One child's driver: starts it, hears what it says, and sees it to its end.
 
+use std::error::Error;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Weak};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use lode_child::frame::{Filled, Inbox, Outbox};
 use lode_child::lockdown::Role;
-use lode_child::protocol::{ENGINE, FromChild, HostCall, ResetMethod};
+use lode_child::protocol::{self, ENGINE, FromChild, HostCall, ResetMethod};
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
@@ -179,7 +180,7 @@ impl Driver {
                     }
                     let Some(shared) = self.shared.upgrade() else { return End::Recycled };
                     if let Err(lie) = self.hear(&shared, inbox) {
-                        tracing::warn!(child = self.id.0, lie, "a child lied");
+                        tracing::warn!(child = self.id.0, %lie, "a child lied");
                         return End::Lied;
                     }
                 }
@@ -228,12 +229,12 @@ impl Driver {
     }
 
     /// Acts on what has arrived. An error: what no sound child says.
-    fn hear(&self, shared: &Arc<Shared>, inbox: &mut Inbox) -> Result<(), String> {
+    fn hear(&self, shared: &Arc<Shared>, inbox: &mut Inbox) -> Result<(), Box<dyn Error>> {
         loop {
             let message = match inbox.next::<FromChild<'_>>() {
                 Ok(Some((message, _))) => message,
                 Ok(None) => return Ok(()),
-                Err(error) => return Err(error.to_string()),
+                Err(error) => return Err(error.into()),
             };
             let now = Instant::now();
             match message {
@@ -243,7 +244,7 @@ impl Driver {
                 }
                 FromChild::Call { run, call, name, args } => {
                     let call =
-                        HostCall { id: call, name: name.to_owned(), args: super::json(args)? };
+                        HostCall { id: call, name: name.to_owned(), args: protocol::json(args)? };
                     let Some((app, deadline)) = shared.state().called(self.id, run, &call)? else {
                         continue;
                     };

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use lode_child::protocol::{
-    Handler, Json, Limit, Limits, LogLine, MAX_TEXT, Outcome, RunId, SnapshotId, Usage,
+    Handler, Limit, Limits, LogLine, MAX_TEXT, Outcome, RunId, SnapshotId, Usage,
 };
 use tokio::sync::Notify;
 
@@ -239,9 +239,11 @@ impl Master {
     /// Makes an app runnable, or replaces its deployment and settings. Runs under way go on with what
     /// they began with.
     pub fn deploy(&self, settings: AppSettings, built: &Built) -> std::io::Result<()> {
+        let (snapshot, path) = self.shared.state().snapshots.reserve();
+        // Not under the lock: tasks need not wait for the disk.
+        snapshots::keep(&built.file, &path)?;
         let now = Instant::now();
         let mut state = self.shared.state();
-        let snapshot = state.snapshots.add(&built.file)?;
         state.scheduler.set(&settings.name, settings.quota, now);
         let app = App {
             snapshot,
@@ -360,9 +362,4 @@ fn seed() -> [u8; 32] {
     let filled = rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty());
     debug_assert_eq!(filled, Ok(seed.len()));
     seed
-}
-
-/// JSON that a child gave.
-fn json(text: &str) -> Result<Json, &'static str> {
-    lode_child::protocol::json(text).map_err(|lie| lie.0)
 }

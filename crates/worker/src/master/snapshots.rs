@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use lode_child::protocol::SnapshotId;
@@ -33,23 +33,11 @@ impl Snapshots {
         Ok(Self { directory, next: 0, open: HashMap::new() })
     }
 
-    /// Keeps what a builder made. The file is hostile: it is copied, never parsed, and only children of
-    /// its app's trust group will.
-    pub(super) fn add(&mut self, file: &OwnedFd) -> io::Result<SnapshotId> {
-        if !rustix::fs::fcntl_get_seals(file)?.contains(SEALS) {
-            return Err(io::Error::other("the snapshot is not sealed"));
-        }
-        let size = u64::try_from(rustix::fs::fstat(file)?.st_size).map_err(io::Error::other)?;
-        if size > MAX_BYTES {
-            return Err(io::Error::other("the snapshot is too large"));
-        }
+    /// A new snapshot's name, and where it is to be kept.
+    pub(super) fn reserve(&mut self) -> (SnapshotId, PathBuf) {
         let id = SnapshotId(self.next);
         self.next += 1;
-        let path = self.path(id);
-        copy(file, &File::create_new(&path)?, size).inspect_err(|_| {
-            let _ = fs::remove_file(&path);
-        })?;
-        Ok(id)
+        (id, self.path(id))
     }
 
     /// Forgets a snapshot. Children that hold it keep their memory files.
@@ -80,6 +68,21 @@ impl Snapshots {
     fn path(&self, id: SnapshotId) -> PathBuf {
         self.directory.join(format!("{}.snapshot", id.0))
     }
+}
+
+/// Keeps what a builder made. The file is hostile: it is copied, never parsed, and only children of
+/// its app's trust group will.
+pub(super) fn keep(file: &OwnedFd, path: &Path) -> io::Result<()> {
+    if !rustix::fs::fcntl_get_seals(file)?.contains(SEALS) {
+        return Err(io::Error::other("the snapshot is not sealed"));
+    }
+    let size = u64::try_from(rustix::fs::fstat(file)?.st_size).map_err(io::Error::other)?;
+    if size > MAX_BYTES {
+        return Err(io::Error::other("the snapshot is too large"));
+    }
+    copy(file, &File::create_new(path)?, size).inspect_err(|_| {
+        let _ = fs::remove_file(path);
+    })
 }
 
 /// Copies by position, so that nobody's file offset matters.

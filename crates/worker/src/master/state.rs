@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use lode_child::frame::Outbox;
 use lode_child::protocol::{
-    HostCall, HostReply, Limit, Limits, LogLine, Outcome, RunId, SnapshotId, Start, ToChild, Usage,
-    carried,
+    HostCall, HostReply, Lie, Limit, Limits, LogLine, Outcome, RunId, SnapshotId, Start, ToChild,
+    Usage, carried,
 };
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, oneshot};
@@ -308,15 +308,15 @@ impl State {
         id: ChildId,
         run: RunId,
         call: &HostCall,
-    ) -> Result<Option<(Arc<App>, Instant)>, &'static str> {
+    ) -> Result<Option<(Arc<App>, Instant)>, Lie> {
         let flight = self.given(id, run)?;
         let Some(place) = &mut flight.place else { return Ok(None) };
         place.calls += 1;
         if place.calls > flight.limits.calls {
-            return Err("a run made more host calls than it may");
+            return Err(Lie("a run made more host calls than it may"));
         }
         if call.name.len() > flight.limits.output || call.args.get().len() > flight.limits.output {
-            return Err("a host call is larger than its run may make");
+            return Err(Lie("a host call is larger than its run may make"));
         }
         let deadline = place.since + flight.limits.wall;
         let app = flight.app.clone();
@@ -342,13 +342,13 @@ impl State {
         logs: Vec<LogLine>,
         usage: Usage,
         now: Instant,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Lie> {
         let flight = self.given(id, run)?;
-        let outcome = ending.parse(&flight.limits).map_err(|lie| lie.0)?;
+        let outcome = ending.parse(&flight.limits)?;
         let log_bytes: usize = logs.iter().map(|line| line.text.len() + LogLine::OVERHEAD).sum();
         // From invalid UTF-8, each byte may have become a three-byte replacement character.
         if log_bytes > 3 * flight.limits.log {
-            return Err("a run logged more than it may");
+            return Err(Lie("a run logged more than it may"));
         }
         let since = flight.place.as_ref().map_or(now, |place| place.since);
         let held =
@@ -362,15 +362,10 @@ impl State {
     }
 
     /// A child would not begin a run: another may; after two, something is wrong with the snapshot.
-    pub(super) fn not_started(
-        &mut self,
-        id: ChildId,
-        run: RunId,
-        now: Instant,
-    ) -> Result<(), &'static str> {
+    pub(super) fn not_started(&mut self, id: ChildId, run: RunId, now: Instant) -> Result<(), Lie> {
         let flight = self.given(id, run)?;
         if flight.place.as_ref().is_some_and(|place| place.calls > 0) {
-            return Err("a run that made host calls had begun");
+            return Err(Lie("a run that made host calls had begun"));
         }
         flight.place = None;
         let again = !std::mem::replace(&mut flight.refused, true) && flight.reply.is_some();
@@ -391,15 +386,10 @@ impl State {
     }
 
     /// A run was ended as asked.
-    pub(super) fn cancelled(
-        &mut self,
-        id: ChildId,
-        run: RunId,
-        now: Instant,
-    ) -> Result<(), &'static str> {
+    pub(super) fn cancelled(&mut self, id: ChildId, run: RunId, now: Instant) -> Result<(), Lie> {
         let flight = self.given(id, run)?;
         if flight.reply.is_some() {
-            return Err("a run was cancelled that nobody cancelled");
+            return Err(Lie("a run was cancelled that nobody cancelled"));
         }
         self.release(id, run, now);
         let outcome = Outcome::Limit { limit: Limit::Wall };
@@ -514,11 +504,11 @@ impl State {
     }
 
     /// The flight of a run that this child was given; anything else that a child says is a lie.
-    fn given(&mut self, id: ChildId, run: RunId) -> Result<&mut Flight, &'static str> {
+    fn given(&mut self, id: ChildId, run: RunId) -> Result<&mut Flight, Lie> {
         let flight = self.flights.get_mut(&run);
         flight
             .filter(|flight| flight.place.as_ref().is_some_and(|place| place.child == id))
-            .ok_or("it speaks of a run that it was not given, or has answered")
+            .ok_or(Lie("it speaks of a run that it was not given, or has answered"))
     }
 
     /// The child is done with the run.
