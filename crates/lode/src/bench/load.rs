@@ -1,7 +1,7 @@
 //! `lode bench load`: drives a worker with tasks, alone and beside apps that mean no good.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -91,10 +91,7 @@ fn alone(
     let snapshot =
         snapshot.map_err(|error| Failure { message: error.to_string(), code: exit::SCRIPT })?;
     let handler = app::select(snapshot.handlers(), arguments.hook.as_deref())?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .map_err(|error| platform(&error))?;
+    let runtime = super::runtime()?;
     let (mut tally, host) = (Tally::default(), CommandLine::default());
     let began = Instant::now();
     while began.elapsed() < duration {
@@ -147,7 +144,8 @@ async fn load(
         }
     }
 
-    let good = Load { master: master.clone(), app: good, handler, request };
+    let stop = super::stop_signal()?;
+    let good = Load { master: master.clone(), app: good, handler, request, stop };
     let (tally, _, took) = good.drive(arguments.concurrency, duration, &[], 0).await?;
     let mut rows = vec![tally.row("worker", took)];
     if arguments.hostile > 0 {
@@ -179,6 +177,8 @@ struct Load {
     app: AppName,
     handler: u32,
     request: Arc<str>,
+    /// Asks for an early end of this and all that would follow.
+    stop: Arc<AtomicBool>,
 }
 
 impl Load {
@@ -208,14 +208,13 @@ impl Load {
         let next = Arc::new(AtomicUsize::new(0));
         let ill = Arc::new(Mutex::new(Tally::default()));
         let began = Instant::now();
-        let stop = super::stop_signal()?;
         let clients: Vec<_> = (0..concurrency.max(1))
             .map(|_| {
                 let (load, next, ill) = (self.clone(), next.clone(), ill.clone());
-                let (bad, stop) = (bad.to_vec(), stop.clone());
+                let bad = bad.to_vec();
                 tokio::spawn(async move {
                     let mut well = Tally::default();
-                    while began.elapsed() < duration && !stop.load(Ordering::Relaxed) {
+                    while began.elapsed() < duration && !load.stop.load(Ordering::Relaxed) {
                         let number = next.fetch_add(1, Ordering::Relaxed);
                         // 37 is prime to 100: hostile ones are spread evenly over each hundred.
                         if number * 37 % 100 < hostile {

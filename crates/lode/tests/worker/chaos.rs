@@ -112,12 +112,7 @@ async fn draining_answers_what_was_admitted_and_admits_no_more() {
     let worker = Worker::start(1).await;
     worker.deploy("app", SLOW).await;
     let before: Vec<_> = (0..50)
-        .map(|number: u32| {
-            let master = worker.master.clone();
-            tokio::spawn(async move {
-                master.run(task("app", &number.to_string(), Duration::from_secs(20))).await
-            })
-        })
+        .map(|number: u32| worker.spawn("app", &number.to_string(), Duration::from_secs(20)))
         .collect();
     tokio::time::sleep(Duration::from_millis(5)).await;
     worker.master.drain(Duration::from_secs(20)).await;

@@ -12,6 +12,7 @@ use lode_child::protocol::{Limits, Source, deploy_limits};
 use lode_worker::broker::{AppContext, Broker};
 use lode_worker::master::{AppName, AppSettings, Built, Config, Master, Quota, Report, Task};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 /// A master, and the directory of its snapshots.
 struct Worker {
@@ -47,6 +48,12 @@ impl Worker {
 
     async fn deploy(&self, app: &str, text: &str) {
         self.deploy_with(app, text, |_| ()).await;
+    }
+
+    /// Runs without waiting for the report.
+    fn spawn(&self, app: &str, body: &str, time: Duration) -> JoinHandle<Report> {
+        let (master, task) = (self.master.clone(), task(app, body, time));
+        tokio::spawn(async move { master.run(task).await })
     }
 
     async fn run(&self, app: &str, body: &str) -> Report {

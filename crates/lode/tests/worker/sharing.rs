@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use lode_worker::master::{Overload, Quota, Standing};
 
-use crate::{Worker, outcome, task};
+use crate::{Worker, outcome};
 
 const LOOP: &str = "function onRequest() { for (;;); }";
 const HELLO: &str = "function onRequest(request, response) { response.complete(200, 'hello'); }";
@@ -21,14 +21,8 @@ async fn a_flood_is_rejected_and_told_when_to_come_back() {
             },
         )
         .await;
-    let runs: Vec<_> = (0..20)
-        .map(|_| {
-            let master = worker.master.clone();
-            tokio::spawn(
-                async move { master.run(task("flood", "null", Duration::from_secs(20))).await },
-            )
-        })
-        .collect();
+    let runs: Vec<_> =
+        (0..20).map(|_| worker.spawn("flood", "null", Duration::from_secs(20))).collect();
     let mut rejected = 0;
     for run in runs {
         let report = run.await.expect("it ran");
@@ -51,12 +45,8 @@ async fn the_worker_holds_no_more_than_its_queue() {
     })
     .await;
     worker.deploy_with("a", LOOP, |settings| settings.quota.concurrency = 1).await;
-    let mut runs: Vec<_> = (0..10)
-        .map(|_| {
-            let master = worker.master.clone();
-            tokio::spawn(async move { master.run(task("a", "null", Duration::from_secs(3))).await })
-        })
-        .collect();
+    let mut runs: Vec<_> =
+        (0..10).map(|_| worker.spawn("a", "null", Duration::from_secs(3))).collect();
     tokio::time::sleep(Duration::from_millis(200)).await;
     let mut rejected = 0;
     for run in runs.extract_if(.., |run| run.is_finished()) {
@@ -101,14 +91,8 @@ async fn hogs_hold_up_nobody() {
     let worker = Worker::start(1).await;
     worker.deploy_with("hog", LOOP, |settings| settings.limits.cpu = Duration::from_secs(60)).await;
     worker.deploy("calm", HELLO).await;
-    let hogs: Vec<_> = (0..8)
-        .map(|_| {
-            let master = worker.master.clone();
-            tokio::spawn(
-                async move { master.run(task("hog", "null", Duration::from_secs(4))).await },
-            )
-        })
-        .collect();
+    let hogs: Vec<_> =
+        (0..8).map(|_| worker.spawn("hog", "null", Duration::from_secs(4))).collect();
     tokio::time::sleep(Duration::from_millis(100)).await;
     for _ in 0..200 {
         assert!(worker.run("calm", "null").await.outcome.is_success());
@@ -155,14 +139,8 @@ async fn children_grow_with_the_load_and_go_when_idle() {
             settings.quota.concurrency = 1000;
         })
         .await;
-    let runs: Vec<_> = (0..300)
-        .map(|_| {
-            let master = worker.master.clone();
-            tokio::spawn(
-                async move { master.run(task("app", "null", Duration::from_secs(30))).await },
-            )
-        })
-        .collect();
+    let runs: Vec<_> =
+        (0..300).map(|_| worker.spawn("app", "null", Duration::from_secs(30))).collect();
     let until = Instant::now() + Duration::from_secs(20);
     while worker.master.children().len() < 3 {
         assert!(Instant::now() < until, "no more children for more load");
