@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use lode_child::protocol::HostCall;
 use lode_worker::broker::keyvalue::Bounds;
-use lode_worker::broker::{AppContext, Broker, Options};
+use lode_worker::broker::{AppContext, Broker, Options, Origin};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ async fn call(
 ) -> Result<Value, (String, String)> {
     let args = RawValue::from_string(args.to_string()).expect("JSON");
     let call = HostCall { id: 1, name: format!("kv.{what}"), args };
-    match broker.answer(&AppContext::new(app), call, Instant::now()).await {
+    match broker.answer(&AppContext::new(app), &Origin::default(), call, Instant::now()).await {
         Ok(answer) => Ok(serde_json::from_str(answer.get()).expect("JSON")),
         Err(error) => Err((error.name, error.message)),
     }

@@ -1,5 +1,6 @@
 //! `lode bench cold`: many apps, of which each is run once.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -77,6 +78,8 @@ async fn measure(arguments: &Arguments) -> Result<u8, Failure> {
                 request: REQUEST.into(),
                 deadline: Instant::now() + Duration::from_secs(10),
                 limits: None,
+                deployment: None,
+                origin: Arc::default(),
             };
             let started = Instant::now();
             let report = master.run(task).await;

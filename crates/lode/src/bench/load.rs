@@ -189,6 +189,8 @@ impl Load {
             request: self.request.clone(),
             deadline: Instant::now() + Duration::from_secs(10),
             limits: None,
+            deployment: None,
+            origin: Arc::default(),
         };
         let started = Instant::now();
         let report = self.master.run(task).await;
@@ -264,5 +266,6 @@ async fn deploy(
         trust_group: None,
         context: AppContext::new(&**name),
     };
-    master.deploy(settings, &built).map_err(|error| platform(&error))
+    master.deploy(settings, &built).map_err(|error| platform(&error))?;
+    Ok(())
 }

@@ -83,6 +83,8 @@ fn task(app: &str, body: &str, time: Duration) -> Task {
         request: Arc::from(format!("{{\"body\": {body}}}")),
         deadline: Instant::now() + time,
         limits: None,
+        deployment: None,
+        origin: Arc::default(),
     }
 }
 

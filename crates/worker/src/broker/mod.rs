@@ -22,9 +22,11 @@ use serde_json::value::RawValue;
 pub mod egress;
 pub mod keyvalue;
 pub mod log;
+mod origin;
 
 use egress::{ConfigError, Egress, Failure};
 use keyvalue::KeyValue;
+pub use origin::{Origin, OwnAnswer, OwnApi};
 
 /// Bytes of an answer: what a body of 8 MiB becomes, and well below what a frame to a child may have.
 pub const MAX_ANSWER: usize = 12 << 20;
@@ -73,15 +75,21 @@ impl Broker {
         })
     }
 
-    /// Answers a call of `context`'s app, by `deadline` if the call takes time. Needs a Tokio runtime with
-    /// time and I/O.
+    /// Answers a call of `context`'s app in a run that `origin` asked for, by `deadline` if the call takes
+    /// time. Needs a Tokio runtime with time and I/O.
     pub async fn answer(
         &self,
         context: &AppContext,
+        origin: &Origin,
         call: HostCall,
         deadline: Instant,
     ) -> HostReply {
         let args = call.args.get();
+        if let (Some(api), "egress.request") = (&origin.own_api, call.name.as_str())
+            && let Some(answer) = egress::own::request(&**api, args, deadline.into()).await
+        {
+            return answer.map_err(HostError::from).and_then(|answer| finish(&call, answer));
+        }
         let answer = match (call.name.as_str(), &self.egress, &self.key_value) {
             ("egress.request", Some(egress), _) => egress.request(context, args, deadline).await,
             ("egress.request", None, _) => {
@@ -96,15 +104,18 @@ impl Broker {
             }
             (name, ..) => Err(unknown(name)),
         };
-        let answer = answer?;
-        if answer.len() > MAX_ANSWER {
-            return Err(Failure::too_large("the answer is larger than an answer may be").into());
-        }
-        RawValue::from_string(answer).map_err(|error| {
-            tracing::error!(%error, call = log::sanitize(&call.name, 80), "an answer is not JSON");
-            HostError { name: "Error".into(), message: "the call could not be answered".into() }
-        })
+        finish(&call, answer?)
     }
+}
+
+fn finish(call: &HostCall, answer: String) -> HostReply {
+    if answer.len() > MAX_ANSWER {
+        return Err(Failure::too_large("the answer is larger than an answer may be").into());
+    }
+    RawValue::from_string(answer).map_err(|error| {
+        tracing::error!(%error, call = log::sanitize(&call.name, 80), "an answer is not JSON");
+        HostError { name: "Error".into(), message: "the call could not be answered".into() }
+    })
 }
 
 fn unknown(name: &str) -> HostError {

@@ -245,13 +245,16 @@ impl Driver {
                 FromChild::Call { run, call, name, args } => {
                     let call =
                         HostCall { id: call, name: name.to_owned(), args: protocol::json(args)? };
-                    let Some((app, deadline)) = shared.state().called(self.id, run, &call)? else {
+                    let Some((app, origin, deadline)) =
+                        shared.state().called(self.id, run, &call)?
+                    else {
                         continue;
                     };
                     let (shared, id) = (shared.clone(), self.id);
                     tokio::spawn(async move {
                         let number = call.id;
-                        let reply = shared.broker.answer(&app.context, call, deadline).await;
+                        let reply =
+                            shared.broker.answer(&app.context, &origin, call, deadline).await;
                         shared.state().replied(id, run, number, &reply);
                     });
                 }

@@ -29,11 +29,11 @@ pub use builder::{BuildError, Built};
 pub use penalty::Standing;
 pub use scheduler::{Overload, Quota};
 
-use crate::broker::{AppContext, Broker};
+use crate::broker::{AppContext, Broker, Origin};
 use crate::metrics::Metrics;
 use process::Spawner;
 use snapshots::Snapshots;
-use state::{Refusal, State};
+use state::State;
 
 /// An app's name: Kinvey's environment id, `kid_…`.
 pub type AppName = Arc<str>;
@@ -123,7 +123,15 @@ pub struct Task {
     pub deadline: Instant,
     /// The run's limits, if not its app's.
     pub limits: Option<Limits>,
+    /// The deployment that `handler` was looked up in, if the task is for no other.
+    pub deployment: Option<DeploymentId>,
+    /// The request it belongs to.
+    pub origin: Arc<Origin>,
 }
+
+/// Names one [`Master::deploy`] of an app: unique for the life of the master.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeploymentId(SnapshotId);
 
 /// The one answer to a task.
 #[derive(Clone, Debug)]
@@ -238,7 +246,7 @@ impl Master {
 
     /// Makes an app runnable, or replaces its deployment and settings. Runs under way go on with what
     /// they began with.
-    pub fn deploy(&self, settings: AppSettings, built: &Built) -> std::io::Result<()> {
+    pub fn deploy(&self, settings: AppSettings, built: &Built) -> std::io::Result<DeploymentId> {
         let (snapshot, path) = self.shared.state().snapshots.reserve();
         // Not under the lock: tasks need not wait for the disk.
         snapshots::keep(&built.file, &path)?;
@@ -255,7 +263,7 @@ impl Master {
         if let Some(before) = state.apps.insert(settings.name, Arc::new(app)) {
             state.drop_snapshot(before.snapshot);
         }
-        Ok(())
+        Ok(DeploymentId(snapshot))
     }
 
     /// Forgets an app. What it has waiting is answered.
@@ -287,10 +295,7 @@ impl Master {
         let submitted = self.shared.state().submit(task, Instant::now());
         let (run, answer) = match submitted {
             Ok(submitted) => submitted,
-            Err(Refusal::NoApp) => {
-                return Report::of(Outcome::Platform { detail: "no such app".into() });
-            }
-            Err(Refusal::Overload(overload, wait)) => {
+            Err((overload, wait)) => {
                 self.shared.metrics.rejected();
                 return Report::rejected(overload, wait);
             }

@@ -56,6 +56,8 @@ pub enum Overload {
     Paused,
     /// The worker is shutting down.
     Draining,
+    /// The app, or the deployment that the task names, is not deployed here (any more).
+    NotDeployed,
 }
 
 pub(super) struct AppQueue {

@@ -21,6 +21,7 @@ use super::process::Process;
 use super::scheduler::Scheduler;
 use super::snapshots::Snapshots;
 use super::{App, AppName, Config, Overload, Report, Task, driver};
+use crate::broker::Origin;
 use crate::metrics::Metrics;
 
 /// Runs a child may be given that have not yet been with it for [`YOUNG`]: enough that it always has the
@@ -137,6 +138,7 @@ pub(super) struct Flight {
     handler: u32,
     request: Arc<str>,
     limits: Limits,
+    origin: Arc<Origin>,
     submitted: Instant,
     deadline: Instant,
     /// `None` once nobody waits any more.
@@ -146,13 +148,8 @@ pub(super) struct Flight {
     refused: bool,
 }
 
-/// Why a task was not taken in.
-pub(super) enum Refusal {
-    /// Nothing is deployed under that name.
-    NoApp,
-    /// And after how long to try again.
-    Overload(Overload, Duration),
-}
+/// Whose host call it is, the request behind it, and when its answer is worth nothing any more.
+type Caller = (Arc<App>, Arc<Origin>, Instant);
 
 pub(super) struct State {
     pub(super) apps: HashMap<AppName, Arc<App>>,
@@ -203,21 +200,23 @@ impl State {
         &mut self,
         task: Task,
         now: Instant,
-    ) -> Result<(RunId, oneshot::Receiver<Report>), Refusal> {
-        let Some(app) = self.apps.get(&task.app).cloned() else {
-            return Err(Refusal::NoApp);
+    ) -> Result<(RunId, oneshot::Receiver<Report>), (Overload, Duration)> {
+        let app = self.apps.get(&task.app);
+        let known = |app: &&Arc<App>| task.deployment.is_none_or(|id| id.0 == app.snapshot);
+        let Some(app) = app.filter(known).cloned() else {
+            return Err((Overload::NotDeployed, Duration::ZERO));
         };
         let run = RunId(self.next_run);
         self.next_run += 1;
         if self.draining {
-            return Err(Refusal::Overload(Overload::Draining, Duration::from_secs(1)));
+            return Err((Overload::Draining, Duration::from_secs(1)));
         }
         if self.scheduler.waiting() >= self.queue {
-            return Err(Refusal::Overload(Overload::WorkerQueue, FULL_FOR));
+            return Err((Overload::WorkerQueue, FULL_FOR));
         }
         if let Err((overload, wait)) = self.scheduler.push(&task.app, run, now) {
             tracing::debug!(task = run.0, app = &*task.app, ?overload, "a task was rejected");
-            return Err(Refusal::Overload(overload, wait));
+            return Err((overload, wait));
         }
         let (reply, answer) = oneshot::channel();
         let flight = Flight {
@@ -226,6 +225,7 @@ impl State {
             handler: task.handler,
             request: task.request,
             limits: carried(task.limits.unwrap_or_else(|| app.limits.clone())),
+            origin: task.origin,
             submitted: now,
             deadline: task.deadline,
             reply: Some(reply),
@@ -308,7 +308,7 @@ impl State {
         id: ChildId,
         run: RunId,
         call: &HostCall,
-    ) -> Result<Option<(Arc<App>, Instant)>, Lie> {
+    ) -> Result<Option<Caller>, Lie> {
         let flight = self.given(id, run)?;
         let Some(place) = &mut flight.place else { return Ok(None) };
         place.calls += 1;
@@ -319,9 +319,9 @@ impl State {
             return Err(Lie("a host call is larger than its run may make"));
         }
         let deadline = place.since + flight.limits.wall;
-        let app = flight.app.clone();
+        let (app, origin) = (flight.app.clone(), flight.origin.clone());
         // An app removed meanwhile: its run goes on, and reaches nothing.
-        Ok(self.apps.get(&app).map(|app| (app.clone(), deadline)))
+        Ok(self.apps.get(&app).map(|app| (app.clone(), origin, deadline)))
     }
 
     /// Brings the answer of a host call to the run, if it goes on.

@@ -212,7 +212,10 @@ async fn what_takes_too_long_is_given_up() {
         // The run's own deadline has passed.
         let args = RawValue::from_string(json!({ "url": url }).to_string()).expect("JSON");
         let call = HostCall { id: 1, name: "egress.request".into(), args };
-        let error = patient.answer(&app, call, Instant::now()).await.expect_err("too late");
+        let error = patient
+            .answer(&app, &lode_worker::broker::Origin::default(), call, Instant::now())
+            .await
+            .expect_err("too late");
         assert_eq!(error.name, "TimeoutError");
     }
 }

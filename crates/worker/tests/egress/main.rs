@@ -52,7 +52,7 @@ async fn call(
     let args = RawValue::from_string(args.to_owned()).expect("JSON");
     let call = HostCall { id: 1, name: name.into(), args };
     let deadline = Instant::now() + Duration::from_secs(60);
-    match broker.answer(app, call, deadline).await {
+    match broker.answer(app, &lode_worker::broker::Origin::default(), call, deadline).await {
         Ok(answer) => Ok(serde_json::from_str(answer.get()).expect("JSON")),
         Err(error) => Err((error.name, error.message)),
     }

@@ -12,7 +12,14 @@ struct Brokered<'a>(&'a Broker, &'a AppContext);
 
 impl Host for Brokered<'_> {
     async fn call(&self, call: HostCall) -> HostReply {
-        self.0.answer(self.1, call, Instant::now() + Duration::from_secs(60)).await
+        self.0
+            .answer(
+                self.1,
+                &lode_worker::broker::Origin::default(),
+                call,
+                Instant::now() + Duration::from_secs(60),
+            )
+            .await
     }
 
     async fn sleep(&self, duration: Duration) {

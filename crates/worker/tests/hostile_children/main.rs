@@ -48,6 +48,8 @@ impl Bench {
             request: Arc::from(format!("{{\"do\": \"{what}\"}}")),
             deadline: Instant::now() + Duration::from_secs(5),
             limits: None,
+            deployment: None,
+            origin: Arc::default(),
         };
         self.master.run(task).await
     }

@@ -21,6 +21,7 @@ mod connect;
 mod echoes;
 mod failure;
 pub mod host;
+pub(super) mod own;
 pub mod policy;
 mod quota;
 mod request;
