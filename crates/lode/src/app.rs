@@ -11,9 +11,6 @@ use crate::Failure;
 const MAX_BYTES: u64 = 16 << 20;
 const MAX_FILES: usize = 10_000;
 
-/// The folders whose files hold handlers (Kinvey's layout for source).
-const ENTRY_FOLDERS: [&str; 2] = ["collections/", "endpoints/"];
-
 /// Reads the sources of an app.
 ///
 /// A file is one entry. In a folder, the files under `collections/` and `endpoints/` are entries and all
@@ -28,7 +25,7 @@ pub(crate) fn load(path: &Path) -> Result<Vec<Source>, Failure> {
     let mut files = Vec::new();
     collect(path, &mut files)?;
     files.sort();
-    let mut sources = Vec::new();
+    let mut texts = Vec::new();
     let mut total = 0;
     for file in files {
         let relative = file.strip_prefix(path).unwrap_or(&file);
@@ -42,15 +39,9 @@ pub(crate) fn load(path: &Path) -> Result<Vec<Source>, Failure> {
                 MAX_BYTES >> 20
             )));
         }
-        sources.push(Source::library(name, text));
+        texts.push((name, text));
     }
-    let in_folder =
-        |source: &Source| ENTRY_FOLDERS.iter().any(|folder| source.name.starts_with(folder));
-    let has_folders = sources.iter().any(in_folder);
-    for source in &mut sources {
-        source.entry = source.kind != SourceKind::Json
-            && if has_folders { in_folder(source) } else { !source.name.contains('/') };
-    }
+    let sources = Source::deployment(texts);
     if sources.is_empty() {
         return Err(Failure::usage(format!(
             "{}: no JavaScript or TypeScript in it",

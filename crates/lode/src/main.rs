@@ -2,12 +2,15 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod apps;
 mod bench;
 mod child;
+mod client;
 mod doctor;
 mod limits;
 mod report;
 mod run;
+mod serve;
 
 use std::process::ExitCode;
 
@@ -24,6 +27,17 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Serve apps: the API, the worker and the store in one.
+    Serve(serve::Arguments),
+    /// Make, list, set up and delete apps of a server.
+    #[command(subcommand)]
+    App(apps::App),
+    /// Deploy an app's scripts to a server.
+    Deploy(apps::Deploy),
+    /// Make an earlier deployment the active one.
+    Rollback(apps::Rollback),
+    /// Show what an app's scripts log.
+    Logs(apps::Logs),
     /// Run one hook or endpoint once, with no server.
     Run(Box<run::Arguments>),
     /// Show what this machine offers the sandbox.
@@ -73,6 +87,14 @@ fn log_to_stderr() {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Serve(arguments) => {
+            log_to_stderr();
+            serve::run(&arguments)
+        }
+        Command::App(command) => apps::run(&command),
+        Command::Deploy(arguments) => apps::deploy(&arguments),
+        Command::Rollback(arguments) => apps::rollback(&arguments),
+        Command::Logs(arguments) => apps::logs(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Bench(bench) => {

@@ -52,7 +52,27 @@ impl SourceKind {
     }
 }
 
+/// The folders whose files hold handlers (Kinvey's layout for source).
+const ENTRY_FOLDERS: [&str; 2] = ["collections/", "endpoints/"];
+
 impl Source {
+    /// The sources of a deployment, from its files' paths and texts: those under `collections/` and
+    /// `endpoints/` are entries and all others libraries; without such folders, the files at its top are
+    /// the entries. Files whose names say no kind are left out.
+    pub fn deployment(files: impl IntoIterator<Item = (String, String)>) -> Vec<Self> {
+        let known = files.into_iter().filter(|(name, _)| SourceKind::of(name).is_some());
+        let mut sources: Vec<Self> =
+            known.map(|(name, text)| Self::library(name, text)).collect();
+        let in_folder =
+            |source: &Self| ENTRY_FOLDERS.iter().any(|folder| source.name.starts_with(folder));
+        let has_folders = sources.iter().any(in_folder);
+        for source in &mut sources {
+            source.entry = source.kind != SourceKind::Json
+                && if has_folders { in_folder(source) } else { !source.name.contains('/') };
+        }
+        sources
+    }
+
     /// An entry whose kind its name says; JavaScript if the name says nothing.
     pub fn entry(name: impl Into<String>, text: impl Into<String>) -> Self {
         let name = name.into();

@@ -6,3 +6,8 @@ pub mod master;
 mod metrics;
 
 pub use metrics::name as outcome_name;
+
+pub use lode_child::protocol::{
+    BuildFailure, Form, Handler, Json, Limit, Limits, LogLevel, LogLine, MAX_TEXT, Outcome,
+    ScriptError, Source, Usage, deploy_limits,
+};

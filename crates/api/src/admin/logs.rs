@@ -1,0 +1,69 @@
+//! What an app's scripts log.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use http::header;
+use serde::Deserialize;
+use tokio::sync::broadcast::error::RecvError;
+use utoipa::IntoParams;
+
+use super::{Operator, Problem};
+use crate::api::Api;
+use crate::error::{ApiError, Kind};
+use crate::logs::Line;
+
+#[derive(Deserialize, IntoParams)]
+pub(crate) struct Wanted {
+    /// `true`: goes on with what is logged from now on, until the client ends it.
+    follow: Option<String>,
+}
+
+#[utoipa::path(get, path = "/admin/apps/{app}/logs", tag = "logs",
+    params(("app" = String, Path), Wanted), responses(
+    (status = 200, body = Line, content_type = "application/x-ndjson"),
+    (status = "4XX", body = Problem)))]
+/// The last 500 lines, one JSON object per line.
+pub(crate) async fn logs(
+    _: Operator,
+    State(api): State<Api>,
+    Path(key): Path<String>,
+    wanted: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(wanted) =
+        wanted.map_err(|error| ApiError::new(Kind::BadRequest, error.body_text()))?;
+    let app = api.apps.get(&key).await?;
+    let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
+    if wanted.follow.as_deref() != Some("true") {
+        let text: Vec<u8> = api.logs.last(&app.key).iter().flat_map(|l| json(l)).collect();
+        return Ok((kind, text).into_response());
+    }
+    let (last, receiver) = api.logs.follow(&app.key);
+    let last: Vec<u8> = last.iter().flat_map(|line| json(line)).collect();
+    let begin = (Some(Bytes::from(last)), receiver);
+    let lines = stream::unfold(begin, |(last, mut receiver)| async move {
+        if let Some(last) = last {
+            return Some((Ok::<_, Infallible>(last), (None, receiver)));
+        }
+        let line = match receiver.recv().await {
+            Ok(line) => Bytes::from(json(&line)),
+            Err(RecvError::Lagged(missed)) => {
+                Bytes::from(format!("{{\"level\":\"warn\",\"text\":\"{missed} lines missed\"}}\n"))
+            }
+            Err(RecvError::Closed) => return None,
+        };
+        Some((Ok(line), (None, receiver)))
+    });
+    Ok((kind, Body::from_stream(lines)).into_response())
+}
+
+fn json(line: &Arc<Line>) -> Vec<u8> {
+    let mut text = serde_json::to_vec(&**line).unwrap_or_default();
+    text.push(b'\n');
+    text
+}

@@ -1,0 +1,131 @@
+//! Request bodies: JSON, of a bounded size.
+
+use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
+use lode_store::Document;
+use serde_json::Value;
+
+use crate::error::{ApiError, Kind};
+
+/// Bytes of a body: twice what Kinvey took for an entity (2 MB), and what a run may output.
+pub(crate) const MAX_BYTES: usize = 4 << 20;
+/// Arrays and objects within each other. JSON parsers stop near 128; nobody writes half of it.
+const MAX_DEPTH: usize = 60;
+/// Values, keys not counted: each takes some 80 bytes in memory, whatever few it has on the wire.
+const MAX_VALUES: usize = 200_000;
+
+/// A request's body, parsed; `None` if it has none.
+pub(crate) struct Body(pub(crate) Option<Value>);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+            if rejection.status() == http::StatusCode::PAYLOAD_TOO_LARGE {
+                let debug = format!("a request's body has at most {MAX_BYTES} bytes");
+                ApiError::new(Kind::RequestTooLarge, debug)
+            } else {
+                ApiError::new(Kind::BadRequest, "the body broke off")
+            }
+        })?;
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self(None));
+        }
+        let value: Value = serde_json::from_slice(&bytes)
+            .map_err(|error| ApiError::new(Kind::JSONParseError, error.to_string()))?;
+        let mut left = MAX_VALUES;
+        check(&value, MAX_DEPTH, &mut left)?;
+        Ok(Self(Some(value)))
+    }
+}
+
+impl Body {
+    /// An object.
+    ///
+    /// # Errors
+    /// There is none, or it is something else.
+    pub(crate) fn object(self) -> Result<Document, ApiError> {
+        match self.0 {
+            Some(Value::Object(object)) => Ok(object),
+            Some(_) => Err(ApiError::new(Kind::BadRequest, "the body is not a JSON object")),
+            None => Err(ApiError::new(Kind::IncompleteRequestBody, "the request has no body")),
+        }
+    }
+
+    /// An object, empty if there is no body.
+    pub(crate) fn object_or_empty(self) -> Result<Document, ApiError> {
+        if self.0.is_none() { Ok(Document::new()) } else { self.object() }
+    }
+}
+
+fn check(value: &Value, depth: usize, left: &mut usize) -> Result<(), ApiError> {
+    let large = |what: String| Err(ApiError::new(Kind::RequestTooLarge, what));
+    if depth == 0 {
+        return large(format!("the body is nested more than {MAX_DEPTH} levels deep"));
+    }
+    let Some(rest) = left.checked_sub(1) else {
+        return large(format!("the body has more than {MAX_VALUES} values"));
+    };
+    *left = rest;
+    match value {
+        Value::Array(items) => items.iter().try_for_each(|item| check(item, depth - 1, left)),
+        Value::Object(members) => members.values().try_for_each(|item| check(item, depth - 1, left)),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that a document can be stored: MongoDB's rule for field names (its manual, "Documents", "Field
+/// Names"), which queries rest on.
+pub(crate) fn check_fields(document: &Document) -> Result<(), ApiError> {
+    for (name, value) in document {
+        if name.starts_with('$') || name.contains('.') || name.contains('\0') {
+            let debug = format!("the field name {name:?} begins with $ or has a dot or a NUL in it");
+            return Err(ApiError::new(Kind::InvalidIdentifier, debug));
+        }
+        check_value(value)?;
+    }
+    Ok(())
+}
+
+fn check_value(value: &Value) -> Result<(), ApiError> {
+    match value {
+        Value::Object(object) => check_fields(object),
+        Value::Array(items) => items.iter().try_for_each(check_value),
+        // PostgreSQL's JSON has no NUL.
+        Value::String(text) if text.contains('\0') => {
+            Err(ApiError::new(Kind::BadRequest, "a text has a NUL character in it"))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn deep_and_crowded_bodies_are_refused() {
+        let mut deep = json!(1);
+        for _ in 0..MAX_DEPTH - 1 {
+            deep = json!([deep]);
+        }
+        check(&deep, MAX_DEPTH, &mut 1000).expect("just right");
+        let error = check(&json!([deep]), MAX_DEPTH, &mut 1000).expect_err("too deep");
+        assert_eq!(error.kind, Kind::RequestTooLarge);
+        assert!(check(&json!([1, 2, 3]), MAX_DEPTH, &mut 4).is_ok());
+        assert!(check(&json!([1, 2, 3]), MAX_DEPTH, &mut 3).is_err());
+    }
+
+    #[test]
+    fn fields_that_queries_cannot_name_are_refused() {
+        for bad in [json!({"$a": 1}), json!({"a": [{"b.c": 1}]}), json!({"a": {"\0": 1}})] {
+            let Value::Object(bad) = bad else { unreachable!() };
+            assert_eq!(check_fields(&bad).expect_err("bad").kind, Kind::InvalidIdentifier);
+        }
+        let Value::Object(good) = json!({"a$": {"ü b": [1]}}) else { unreachable!() };
+        check_fields(&good).expect("fine");
+    }
+}

@@ -1,0 +1,122 @@
+//! `/roles` and `/group`: what ACLs can name beside users (Kinvey's security guide).
+
+use axum::extract::Path;
+use axum::response::Response;
+use http::StatusCode;
+use lode_store::query::{Filter, Query};
+use serde_json::{Value, json};
+
+use crate::acl::{Access, Act};
+use crate::body::Body;
+use crate::call::{Call, check_id, json as answer};
+use crate::data::{delete_entity, new_entity, replace_entity};
+use crate::error::{ApiError, Kind};
+use crate::query::MOST;
+
+type Answer = Result<Response, ApiError>;
+
+const ROLES: &str = "role";
+const GROUPS: &str = "group";
+
+/// `POST /roles/:app`.
+pub(crate) async fn create_role(Path(_): Path<String>, call: Call, body: Body) -> Answer {
+    call.master_only()?;
+    create(&call, ROLES, body).await
+}
+
+/// `GET /roles/:app`.
+pub(crate) async fn roles(Path(_): Path<String>, call: Call) -> Answer {
+    call.master_only()?;
+    let all = Query { limit: Some(MOST), ..Query::default() };
+    list(&call, ROLES, &all).await
+}
+
+/// `GET /roles/:app/:id`.
+pub(crate) async fn role(Path((_, id)): Path<(String, String)>, call: Call) -> Answer {
+    call.master_only()?;
+    get(&call, ROLES, &id, &Access::everything()).await
+}
+
+/// `PUT /roles/:app/:id`.
+pub(crate) async fn update_role(
+    Path((_, id)): Path<(String, String)>,
+    call: Call,
+    body: Body,
+) -> Answer {
+    call.master_only()?;
+    update(&call, ROLES, &id, &Access::everything(), body).await
+}
+
+/// `DELETE /roles/:app/:id`. Users who were granted it have one that means nothing any more.
+pub(crate) async fn delete_role(Path((_, id)): Path<(String, String)>, call: Call) -> Answer {
+    call.master_only()?;
+    delete(&call, ROLES, &id, &Access::everything()).await
+}
+
+/// `GET /roles/:app/:id/membership`: the users who have a role.
+pub(crate) async fn members(Path((_, id)): Path<(String, String)>, call: Call) -> Answer {
+    call.master_only()?;
+    let filter = Filter::parse(&json!({ "_kmd.roles.roleId": id }))?;
+    let query = Query { filter, limit: Some(MOST), ..Query::default() };
+    list(&call, "user", &query).await
+}
+
+/// `POST /group/:app`.
+pub(crate) async fn create_group(Path(_): Path<String>, call: Call, body: Body) -> Answer {
+    call.not_app()?;
+    create(&call, GROUPS, body).await
+}
+
+/// `GET /group/:app/:id`.
+pub(crate) async fn group(Path((_, id)): Path<(String, String)>, call: Call) -> Answer {
+    let access = call.access(GROUPS).await?;
+    get(&call, GROUPS, &id, &access).await
+}
+
+/// `PUT /group/:app/:id`.
+pub(crate) async fn update_group(
+    Path((_, id)): Path<(String, String)>,
+    call: Call,
+    body: Body,
+) -> Answer {
+    let access = call.access(GROUPS).await?;
+    update(&call, GROUPS, &id, &access, body).await
+}
+
+/// `DELETE /group/:app/:id`.
+pub(crate) async fn delete_group(Path((_, id)): Path<(String, String)>, call: Call) -> Answer {
+    let access = call.access(GROUPS).await?;
+    delete(&call, GROUPS, &id, &access).await
+}
+
+async fn create(call: &Call, collection: &str, body: Body) -> Answer {
+    let document = new_entity(call, body.object()?)?;
+    call.api.store.insert(call.place(collection), vec![document.clone()]).await?;
+    Ok(answer(StatusCode::CREATED, &Value::Object(document)))
+}
+
+async fn list(call: &Call, collection: &str, query: &Query) -> Answer {
+    let found = call.api.store.find(call.place(collection), query).await?;
+    Ok(answer(StatusCode::OK, &found.into_iter().map(Value::Object).collect()))
+}
+
+async fn get(call: &Call, collection: &str, id: &str, access: &Access) -> Answer {
+    let found = call.api.store.get(call.place(collection), id).await?;
+    let found = found.ok_or_else(|| ApiError::new(Kind::EntityNotFound, ""))?;
+    if !access.allows(Act::Read, &found)? {
+        return Err(ApiError::new(Kind::InsufficientCredentials, "its ACL forbids it"));
+    }
+    Ok(answer(StatusCode::OK, &Value::Object(found)))
+}
+
+async fn update(call: &Call, collection: &str, id: &str, access: &Access, body: Body) -> Answer {
+    check_id(id)?;
+    let written = replace_entity(call, collection, id, access, body.object()?).await?;
+    Ok(answer(StatusCode::OK, &Value::Object(written)))
+}
+
+async fn delete(call: &Call, collection: &str, id: &str, access: &Access) -> Answer {
+    check_id(id)?;
+    delete_entity(call, collection, id, access, Kind::EntityNotFound).await?;
+    Ok(answer(StatusCode::NO_CONTENT, &Value::Null))
+}

@@ -1,0 +1,35 @@
+//! The API server: Kinvey's REST API over a store, hooks around each request in a Work Master's sandboxes,
+//! and the admin API (docs/kinvey.md says what clients can rely on).
+#![forbid(unsafe_code)]
+
+mod acl;
+mod admin;
+mod api;
+mod apps;
+mod auth;
+mod body;
+mod budget;
+mod call;
+mod data;
+mod error;
+mod files;
+mod groups;
+mod handshake;
+mod hooks;
+mod logs;
+mod nested;
+mod password;
+mod pipeline;
+mod query;
+mod rpc;
+mod run;
+mod schedule;
+mod secret;
+mod serve;
+mod settings;
+mod throttle;
+mod time;
+mod users;
+
+pub use api::{Api, Config};
+pub use secret::{hash, new_secret};

@@ -1,0 +1,272 @@
+//! Running an app's hooks and endpoints, and what their outcomes mean for a request (docs/kinvey.md).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use lode_worker::broker::Origin;
+use lode_worker::master::{Overload, Report, Task};
+use lode_worker::{Limit, MAX_TEXT, Outcome};
+use serde_json::{Map, Value, json};
+
+use crate::apps::App;
+use crate::call::Call;
+use crate::error::{ApiError, Kind};
+use crate::nested::{Nested, Run};
+
+/// What is to be run.
+#[derive(Clone, Copy)]
+pub(crate) enum What<'a> {
+    /// The first of a collection's hooks of these names that there is.
+    Hook { collection: &'a str, names: &'a [&'static str] },
+    /// A custom endpoint.
+    Endpoint(&'a str),
+}
+
+impl What<'_> {
+    pub(crate) fn find(self, app: &App) -> Option<(&'static str, u32)> {
+        match self {
+            Self::Hook { collection, names } => app.hooks.hook(collection, names),
+            Self::Endpoint(name) => Some(("onRequest", app.hooks.custom(name)?)),
+        }
+    }
+
+    fn label(self, hook: &str) -> String {
+        match self {
+            Self::Hook { collection, .. } => format!("{collection}/{hook}"),
+            Self::Endpoint(name) => name.to_owned(),
+        }
+    }
+}
+
+/// What a handler did.
+pub(crate) enum Ran {
+    /// It answered the client.
+    Answered(Response),
+    /// It let the request go on.
+    Continued { body: Option<Value>, params: Option<Value>, temp: Value },
+}
+
+impl Call {
+    /// Runs a handler with a request object; `None` if there is no such handler.
+    ///
+    /// # Errors
+    /// What its outcome means for the client.
+    pub(crate) async fn run_handler(
+        &self,
+        what: What<'_>,
+        mut request: Map<String, Value>,
+    ) -> Result<Option<Ran>, ApiError> {
+        if let Some(broken) = &self.app.broken {
+            return Err(broken.clone());
+        }
+        let Some((hook, handler)) = what.find(&self.app) else { return Ok(None) };
+        let endpoint = if let What::Endpoint(name) = what { Some(name) } else { None };
+        let run = Run::within(self.run.as_deref(), &self.app.key, &self.budget, endpoint)?;
+        let limits = self.budget.begin(&self.app.limits)?;
+        request.insert("backend".into(), self.backend(&run));
+        let request: Arc<str> = Value::from(request).to_string().into();
+        if request.len() > MAX_TEXT {
+            let debug = "the request is larger than a script can be given";
+            return Err(ApiError::new(Kind::RequestTooLarge, debug));
+        }
+        let run = Arc::new(run);
+        let origin = Arc::new(Origin {
+            user: self.identity.user().map(|user| user.id.clone()),
+            own_api: Some(Arc::new(Nested::new(&self.api, run))),
+        });
+        let mut task = Task {
+            app: self.app.key.clone(),
+            handler,
+            request,
+            deadline: self.budget.deadline.min(Instant::now() + limits.wall),
+            limits: Some(limits),
+            deployment: self.app.deployment,
+            origin,
+        };
+        let mut report = self.api.master.run(task.clone()).await;
+        if let Some((Overload::NotDeployed, _)) = report.overload {
+            // Deployed anew since this request began: it has not run, so it may.
+            let app = self.api.apps.reload(&self.app.key).await?;
+            let Some((_, handler)) = what.find(&app) else { return Ok(None) };
+            task.handler = handler;
+            task.deployment = app.deployment;
+            report = self.api.master.run(task).await;
+        }
+        self.budget.charge(&report.usage);
+        self.trace.executed(hook);
+        let label = what.label(hook);
+        self.api.logs.add(&self.app.key, &self.trace.id, &label, &report.logs);
+        self.judge(&label, report).map(Some)
+    }
+
+    fn judge(&self, label: &str, report: Report) -> Result<Ran, ApiError> {
+        let overload = report.overload;
+        let error = match report.outcome {
+            Outcome::Completed { status, headers, body } => {
+                return Ok(Ran::Answered(answer(status, headers, body.as_deref().map(|b| b.get()))));
+            }
+            Outcome::Continued { body, params, temp_object_store } => {
+                let parse = |json: Option<lode_worker::Json>| {
+                    json.map(|json| serde_json::from_str(json.get())).transpose()
+                };
+                let read = |_| {
+                    ApiError::new(Kind::BLRuntimeError, "the script's result is nested too deeply")
+                };
+                return Ok(Ran::Continued {
+                    body: parse(body).map_err(read)?,
+                    params: parse(params).map_err(read)?,
+                    temp: parse(temp_object_store).map_err(read)?.unwrap_or_else(|| json!({})),
+                });
+            }
+            Outcome::Error(error) => {
+                let mut failed = ApiError::new(Kind::BLRuntimeError, error.to_string());
+                if self.identity.is_master() {
+                    failed.stack = Some(error.stack);
+                } else if !error.stack.is_empty() {
+                    let text = format!("{}\n{}", failed.debug, error.stack);
+                    self.api.logs.outcome(&self.app.key, &self.trace.id, label, text);
+                    return Err(failed);
+                }
+                failed
+            }
+            Outcome::Limit { limit: limit @ (Limit::Cpu | Limit::Wall) } => {
+                let debug = format!("the script exceeded its {limit} limit");
+                ApiError::new(Kind::BLTimeoutError, debug)
+            }
+            Outcome::Limit { limit } => {
+                let debug = format!("the script exceeded its {limit} limit");
+                ApiError::new(Kind::BLViolationError, debug)
+            }
+            Outcome::NeverCompleted => ApiError::new(
+                Kind::BLTimeoutError,
+                "the script ended without completing the request: nothing it started is left that could",
+            ),
+            Outcome::Expired => ApiError::new(
+                Kind::KinveyInternalErrorRetry,
+                "the request's time was over before its script could start",
+            ),
+            Outcome::Rejected => rejected(overload),
+            Outcome::Platform { detail } => {
+                tracing::error!(app = &*self.app.key, label, detail, "a run failed");
+                ApiError::new(Kind::BLInternalError, "")
+            }
+        };
+        let text = format!("{}: {}", error.kind.name(), error.debug);
+        self.api.logs.outcome(&self.app.key, &self.trace.id, label, text);
+        Err(error)
+    }
+
+    /// What every handler is told of its request.
+    pub(crate) fn request_object(&self) -> Map<String, Value> {
+        let mut headers = Map::new();
+        for (name, value) in &self.headers {
+            // Credentials are no business of a script's.
+            if *name == header::AUTHORIZATION || *name == header::COOKIE {
+                continue;
+            }
+            if let Ok(text) = value.to_str() {
+                headers.insert(name.as_str().into(), text.into());
+            }
+        }
+        let mut request = Map::new();
+        request.insert("method".into(), self.method.as_str().into());
+        request.insert("headers".into(), headers.into());
+        request.insert("appKey".into(), (*self.app.key).into());
+        request.insert("requestId".into(), self.trace.id.clone().into());
+        if let Some(user) = self.identity.user() {
+            request.insert("username".into(), user.username.clone().into());
+            request.insert("userId".into(), (*user.id).into());
+        }
+        request.insert("tempObjectStore".into(), json!({}));
+        request
+    }
+
+    /// What `modules.backendContext` and `modules.requestContext` are made of.
+    fn backend(&self, run: &Run) -> Value {
+        let authenticated = self.identity.user().map(|user| {
+            json!({ "userId": *user.id, "username": user.username, "roles": user.roles })
+        });
+        let custom: Value = self
+            .header("x-kinvey-custom-request-properties")
+            .and_then(|text| serde_json::from_str(text).ok())
+            .filter(Value::is_object)
+            .unwrap_or_else(|| json!({}));
+        let mut api = self.api.config.url.to_string();
+        api.truncate(api.trim_end_matches('/').len());
+        json!({
+            "appKey": *self.app.key,
+            "appSecretToken": run.app_token,
+            "masterToken": run.master_token,
+            "apiHost": api,
+            "securityContext": self.identity.security_context(),
+            "authenticated": authenticated,
+            "apiVersion": self.api_version(),
+            "clientAppVersion": self.header("x-kinvey-client-app-version"),
+            "customRequestProperties": custom,
+        })
+    }
+}
+
+/// Headers that say how a message is carried, or that a client would act on beyond it.
+const NOT_FOR_SCRIPTS: [HeaderName; 9] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TRAILER,
+    header::TE,
+    header::SET_COOKIE,
+    header::DATE,
+    header::WWW_AUTHENTICATE,
+];
+
+fn answer(
+    status: u16,
+    headers: std::collections::BTreeMap<String, String>,
+    body: Option<&str>,
+) -> Response {
+    // 1xx would not end the exchange; nothing else a script can say is refused.
+    let status = StatusCode::from_u16(status).ok().filter(|status| !status.is_informational());
+    let status = status.unwrap_or(StatusCode::OK);
+    let mut is_text = false;
+    let mut response = Response::new(axum::body::Body::empty());
+    for (name, value) in headers {
+        let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(&value))
+        else {
+            continue;
+        };
+        if NOT_FOR_SCRIPTS.contains(&name) || name.as_str().starts_with("x-kinvey-") {
+            continue;
+        }
+        is_text |= name == header::CONTENT_TYPE && !value.as_bytes().ends_with(b"json");
+        response.headers_mut().insert(name, value);
+    }
+    *response.status_mut() = status;
+    if status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+        return response;
+    }
+    let Some(body) = body else { return response };
+    // A text body of another type than JSON is sent as it is.
+    let text = is_text.then(|| serde_json::from_str::<String>(body).ok()).flatten();
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().entry(header::CONTENT_TYPE).or_insert(json);
+    *response.body_mut() = text.unwrap_or_else(|| body.to_owned()).into();
+    response.into_response()
+}
+
+fn rejected(overload: Option<(Overload, std::time::Duration)>) -> ApiError {
+    let Some((overload, wait)) = overload else {
+        return ApiError::new(Kind::KinveyInternalErrorRetry, "");
+    };
+    let (kind, debug) = match overload {
+        Overload::AppQueue => (Kind::TooManyRequests, "the app has too many runs waiting"),
+        Overload::Rate => (Kind::TooManyRequests, "the app has more runs per second than it may"),
+        Overload::Paused => {
+            (Kind::TooManyRequests, "the app is paused: its scripts kept exceeding their limits")
+        }
+        _ => (Kind::KinveyInternalErrorRetry, ""),
+    };
+    ApiError::new(kind, debug).after(wait)
+}

@@ -1,0 +1,407 @@
+//! `/user`: users of an app (Kinvey's REST guide, "Users"). Their documents are entities of the collection
+//! `user`; passwords are kept apart from them, where no query and no script gets at them.
+
+use axum::extract::Path;
+use axum::response::Response;
+use http::StatusCode;
+use lode_store::query::Filter;
+use lode_store::{Change, Credential, Document, Session, StoreError};
+use serde_json::{Value, json};
+
+use crate::acl::{Access, Act};
+use crate::auth::{self, Identity};
+use crate::body::Body;
+use crate::call::{Call, check_id, json as answer};
+use crate::data::{
+    DELETE, FETCH, INSERT, UPDATE, delete_entity, find_readable, new_entity, operation,
+    replace_entity,
+};
+use crate::error::{ApiError, Kind};
+use crate::pipeline::{Before, Operation};
+use crate::{password, query, secret, time};
+
+type Answer = Result<Response, ApiError>;
+
+pub(crate) const USERS: &str = "user";
+
+/// How long a session lasts: a year. Kinvey's lasted until they were ended.
+const SESSION_MS: i64 = 365 * 24 * 3600 * 1000;
+
+/// What anybody may learn of a user (REST guide, "User Discovery").
+const DISCOVERABLE: [&str; 6] =
+    ["_id", "username", "email", "first_name", "last_name", "_socialIdentity"];
+
+/// `POST /user/:app`: signs up, and logs in. Without a name or a password they are made up.
+pub(crate) async fn sign_up(Path(_): Path<String>, call: Call, body: Body) -> Answer {
+    let body = Value::Object(body.object_or_empty()?);
+    let operation = operation(USERS, None, INSERT);
+    let mut going = match call.before(operation, body, query::as_object(&call.params)?).await? {
+        Before::Answered(response) => return Ok(response),
+        Before::Going(going) => going,
+    };
+    let Value::Object(mut document) = going.body.take() else {
+        return Err(ApiError::new(Kind::BadRequest, "a user is a JSON object"));
+    };
+    let username = match document.remove("username") {
+        None | Some(Value::Null) => secret::request_id(),
+        Some(name) => check_username(&name)?,
+    };
+    let password = match document.remove("password") {
+        None | Some(Value::Null) => secret::new()?,
+        Some(password) => text(&password, "password")?,
+    };
+    document.insert("username".into(), username.clone().into());
+    let mut document = new_entity(&call, document)?;
+    let id = id_of(&document);
+    // A user owns their own document.
+    document["_acl"]["creator"] = id.clone().into();
+    let password_hash = password::hash(password).await?;
+    let credential = Credential { user_id: id.clone(), username, password_hash };
+    let known = call.api.store.set_credential(&call.app.key, &credential).await;
+    known.map_err(taken)?;
+    let place = call.place(USERS);
+    if let Err(error) = call.api.store.insert(place, vec![document.clone()]).await {
+        call.api.store.remove_credential(&call.app.key, &id).await?;
+        return Err(error.into());
+    }
+    let token = open_session(&call, &id).await?;
+    document["_kmd"]["authtoken"] = token.into();
+    going.body = Value::Object(document.clone());
+    call.after(operation, going, StatusCode::CREATED, Value::Object(document)).await
+}
+
+/// `POST /user/:app/login`.
+pub(crate) async fn log_in(Path(_): Path<String>, call: Call, body: Body) -> Answer {
+    let hooks: (&[&str], &[&str]) = (&["onPreLogin"], &["onPostLogin"]);
+    let operation = operation(USERS, None, hooks);
+    let body = Value::Object(body.object()?);
+    let going = match call.before(operation, body, query::as_object(&call.params)?).await? {
+        Before::Answered(response) => return Ok(response),
+        Before::Going(going) => going,
+    };
+    if going.body.get("_socialIdentity").is_some() {
+        let debug = "logins by other services are not available";
+        return Err(ApiError::new(Kind::FeatureUnavailable, debug));
+    }
+    let missing = |what| ApiError::new(Kind::IncompleteRequestBody, format!("{what} is missing"));
+    let username = going.body.get("username").ok_or_else(|| missing("username"))?;
+    let password = going.body.get("password").ok_or_else(|| missing("password"))?;
+    let (username, password) = (text(username, "username")?, text(password, "password")?);
+    let credential = auth::log_in(&call.api, &call.app, &username, password).await?;
+    let document = call.api.store.get(call.place(USERS), &credential.user_id).await?;
+    let mut document = document.ok_or_else(|| ApiError::new(Kind::InvalidCredentials, ""))?;
+    if auth::is_disabled(&document) {
+        return Err(ApiError::new(Kind::InvalidCredentials, "the user is disabled"));
+    }
+    let token = open_session(&call, &credential.user_id).await?;
+    if let Some(kmd) = document.get_mut("_kmd").and_then(Value::as_object_mut) {
+        kmd.insert("authtoken".into(), token.into());
+    }
+    call.after(operation, going, StatusCode::OK, Value::Object(document)).await
+}
+
+async fn open_session(call: &Call, user: &str) -> Result<String, ApiError> {
+    let token = secret::new()?;
+    let now = time::now_ms();
+    let session = Session {
+        token_hash: secret::hash(&token),
+        app: call.app.key.to_string(),
+        user_id: user.to_owned(),
+        created_ms: now,
+        expires_ms: now + SESSION_MS,
+    };
+    call.api.store.add_session(&session).await?;
+    Ok(token)
+}
+
+/// `POST /user/:app/_logout`: ends the session that asks.
+pub(crate) async fn log_out(Path(_): Path<String>, call: Call) -> Answer {
+    let session = call.identity.user().and_then(|user| user.session);
+    let session = session.ok_or_else(|| ApiError::new(Kind::InsufficientCredentials, "no session"))?;
+    call.api.store.remove_session(&session).await?;
+    Ok(no_content())
+}
+
+/// `DELETE /user/:app/:id/tokens`: ends all sessions of a user.
+pub(crate) async fn delete_tokens(Path((_, id)): Path<(String, String)>, call: Call) -> Answer {
+    self_or_master(&call, &id)?;
+    call.api.store.remove_sessions_of(&call.app.key, &id).await?;
+    Ok(no_content())
+}
+
+/// `GET /user/:app/_me`.
+pub(crate) async fn me(Path(_): Path<String>, call: Call) -> Answer {
+    let user = call.identity.user();
+    let user = user.ok_or_else(|| ApiError::new(Kind::InsufficientCredentials, "no user"))?;
+    let id = user.id.clone();
+    fetch(&call, &id).await
+}
+
+/// `GET /user/:app/:id`.
+pub(crate) async fn get(Path((_, id)): Path<(String, String)>, call: Call) -> Answer {
+    check_id(&id)?;
+    fetch(&call, &id).await
+}
+
+async fn fetch(call: &Call, id: &str) -> Answer {
+    let access = call.access(USERS).await?;
+    let operation = operation(USERS, Some(id), FETCH);
+    let params = query::as_object(&call.params)?;
+    let going = match call.before(operation, Value::Null, params).await? {
+        Before::Answered(response) => return Ok(response),
+        Before::Going(going) => going,
+    };
+    let found = call.api.store.get(call.place(USERS), id).await?;
+    let found = found.ok_or_else(|| ApiError::new(Kind::UserNotFound, ""))?;
+    if !is_self(call, id) && !access.allows(Act::Read, &found)? {
+        return Err(ApiError::new(Kind::InsufficientCredentials, ""));
+    }
+    call.after(operation, going, StatusCode::OK, Value::Object(found)).await
+}
+
+/// `GET /user/:app?query=…`.
+pub(crate) async fn find(Path(_): Path<String>, call: Call) -> Answer {
+    let access = call.access(USERS).await?;
+    let operation = operation(USERS, None, FETCH);
+    let params = query::as_object(&call.params)?;
+    let going = match call.before(operation, Value::Null, params).await? {
+        Before::Answered(response) => return Ok(response),
+        Before::Going(going) => going,
+    };
+    let found = find_readable(&call, USERS, &access, &going.params).await?;
+    let found = found.into_iter().map(Value::Object).collect();
+    call.after(operation, going, StatusCode::OK, Value::Array(found)).await
+}
+
+/// `GET /user/:app/_count`.
+pub(crate) async fn count(Path(_): Path<String>, call: Call) -> Answer {
+    let access = call.access(USERS).await?;
+    let mut filter = query::read(&query::as_object(&call.params)?)?.filter;
+    if let Some(readable) = access.filter(Act::Read)? {
+        filter = filter.and(readable);
+    }
+    let count = call.api.store.count(call.place(USERS), &filter).await?;
+    Ok(answer(StatusCode::OK, &json!({ "count": count })))
+}
+
+/// `POST /user/:app/_lookup`: finds users by what anybody may know of them, and tells no more.
+pub(crate) async fn look_up(Path(_): Path<String>, call: Call, body: Body) -> Answer {
+    call.not_app()?;
+    let wanted = body.object_or_empty()?;
+    let hidden = wanted.keys().find(|key| {
+        let field = key.split('.').next().unwrap_or(key);
+        !DISCOVERABLE.contains(&field)
+    });
+    if let Some(hidden) = hidden {
+        let debug = format!("{hidden:?} is not a field that users can be looked up by");
+        return Err(ApiError::new(Kind::InvalidQuerySyntax, debug));
+    }
+    let query = lode_store::query::Query {
+        filter: Filter::parse(&Value::Object(wanted))?,
+        limit: Some(query::MOST),
+        ..lode_store::query::Query::default()
+    };
+    let found = call.api.store.find(call.place(USERS), &query).await?;
+    let shown = found.into_iter().filter(|user| !auth::is_disabled(user)).map(|mut user| {
+        user.retain(|field, _| DISCOVERABLE.contains(&field.as_str()));
+        Value::Object(user)
+    });
+    Ok(answer(StatusCode::OK, &shown.collect()))
+}
+
+/// `PUT /user/:app/:id`: replaces a user's document, and their name or password where it has one.
+pub(crate) async fn update(
+    Path((_, id)): Path<(String, String)>,
+    call: Call,
+    body: Body,
+) -> Answer {
+    check_id(&id)?;
+    self_or_master(&call, &id)?;
+    let operation = operation(USERS, Some(&id), UPDATE);
+    let body = Value::Object(body.object()?);
+    let params = query::as_object(&call.params)?;
+    let mut going = match call.before(operation, body, params).await? {
+        Before::Answered(response) => return Ok(response),
+        Before::Going(going) => going,
+    };
+    let Value::Object(mut document) = going.body.take() else {
+        return Err(ApiError::new(Kind::BadRequest, "a user is a JSON object"));
+    };
+    let before = call.api.store.get(call.place(USERS), &id).await?;
+    let before = before.ok_or_else(|| ApiError::new(Kind::UserNotFound, ""))?;
+    let old_name = before.get("username").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let new_name = match document.get("username") {
+        None | Some(Value::Null) => old_name.clone(),
+        Some(name) => check_username(name)?,
+    };
+    document.insert("username".into(), new_name.clone().into());
+    let password = document.remove("password").filter(|password| !password.is_null());
+    let password = password.map(|password| text(&password, "password")).transpose()?;
+    let hash = match password {
+        Some(password) => Some(password::hash(password).await?),
+        None => None,
+    };
+    if new_name != old_name {
+        let renamed = call.api.store.rename_credential(&call.app.key, &id, &new_name).await;
+        renamed.map_err(taken)?;
+    }
+    // Checked above: whose document it is.
+    let access = Access::everything();
+    let mut written = replace_entity(&call, USERS, &id, &access, document).await?;
+    if let Some(hash) = hash {
+        call.api.store.set_password(&call.app.key, &id, &hash).await?;
+        // Whoever had the old password is out; the one who changed it stays in.
+        call.api.store.remove_sessions_of(&call.app.key, &id).await?;
+        if is_self(&call, &id) {
+            let token = open_session(&call, &id).await?;
+            written["_kmd"]["authtoken"] = token.into();
+        }
+    }
+    going.body = Value::Object(written.clone());
+    call.after(operation, going, StatusCode::OK, Value::Object(written)).await
+}
+
+/// `DELETE /user/:app/:id`: disables a user, or with `hard=true` deletes them.
+pub(crate) async fn delete(Path((_, id)): Path<(String, String)>, call: Call) -> Answer {
+    check_id(&id)?;
+    self_or_master(&call, &id)?;
+    let operation: Operation<'_> = operation(USERS, Some(&id), DELETE);
+    let params = query::as_object(&call.params)?;
+    let going = match call.before(operation, Value::Null, params).await? {
+        Before::Answered(response) => return Ok(response),
+        Before::Going(going) => going,
+    };
+    if call.params.get("hard").is_some_and(|hard| hard == "true") {
+        let access = Access::everything();
+        delete_entity(&call, USERS, &id, &access, Kind::UserNotFound).await?;
+        call.api.store.remove_credential(&call.app.key, &id).await?;
+    } else {
+        let now = time::iso(time::now_ms());
+        let status = json!({ "val": "disabled", "lastChange": now });
+        change_kmd(&call, &id, move |kmd| {
+            kmd.insert("status".into(), status.clone());
+        })
+        .await?;
+        call.api.store.remove_sessions_of(&call.app.key, &id).await?;
+    }
+    call.after(operation, going, StatusCode::NO_CONTENT, Value::Null).await
+}
+
+/// `POST /user/:app/:id/_restore`: enables a disabled user.
+pub(crate) async fn restore(Path((_, id)): Path<(String, String)>, call: Call) -> Answer {
+    call.master_only()?;
+    change_kmd(&call, &id, |kmd| {
+        kmd.remove("status");
+    })
+    .await?;
+    Ok(no_content())
+}
+
+/// `GET /user/:app/:id/roles`.
+pub(crate) async fn roles(Path((_, id)): Path<(String, String)>, call: Call) -> Answer {
+    self_or_master(&call, &id)?;
+    let user = call.api.store.get(call.place(USERS), &id).await?;
+    let user = user.ok_or_else(|| ApiError::new(Kind::UserNotFound, ""))?;
+    let roles = user.get("_kmd").and_then(|kmd| kmd.get("roles")).cloned();
+    Ok(answer(StatusCode::OK, &roles.unwrap_or_else(|| json!([]))))
+}
+
+/// `PUT /user/:app/:id/roles/:role`.
+pub(crate) async fn grant_role(
+    Path((_, id, role)): Path<(String, String, String)>,
+    call: Call,
+) -> Answer {
+    call.master_only()?;
+    let known = call.api.store.get(call.place("role"), &role).await?;
+    known.ok_or_else(|| ApiError::new(Kind::EntityNotFound, "there is no such role"))?;
+    let granted = json!({
+        "roleId": role,
+        "grantedBy": *call.app.key,
+        "grantDate": time::iso(time::now_ms()),
+    });
+    let answered = granted.clone();
+    change_kmd(&call, &id, move |kmd| {
+        let mut roles = without_role(kmd, &role);
+        roles.push(granted.clone());
+        kmd.insert("roles".into(), roles.into());
+    })
+    .await?;
+    Ok(answer(StatusCode::OK, &answered))
+}
+
+/// `DELETE /user/:app/:id/roles/:role`.
+pub(crate) async fn revoke_role(
+    Path((_, id, role)): Path<(String, String, String)>,
+    call: Call,
+) -> Answer {
+    call.master_only()?;
+    change_kmd(&call, &id, move |kmd| {
+        let roles = without_role(kmd, &role);
+        kmd.insert("roles".into(), roles.into());
+    })
+    .await?;
+    Ok(no_content())
+}
+
+fn without_role(kmd: &Document, role: &str) -> Vec<Value> {
+    let roles = kmd.get("roles").and_then(Value::as_array).cloned().unwrap_or_default();
+    roles.into_iter().filter(|known| known["roleId"] != role).collect()
+}
+
+async fn change_kmd(
+    call: &Call,
+    id: &str,
+    change: impl Fn(&mut Document) + Send + Sync + 'static,
+) -> Result<(), ApiError> {
+    let decide = move |before: Option<Document>| {
+        let Some(mut user) = before else { return (Change::Nothing, false) };
+        if let Some(kmd) = user.get_mut("_kmd").and_then(Value::as_object_mut) {
+            change(kmd);
+        }
+        (Change::Put(user), true)
+    };
+    let found = call.api.store.change(call.place(USERS), id, decide).await?;
+    if found { Ok(()) } else { Err(ApiError::new(Kind::UserNotFound, "")) }
+}
+
+fn is_self(call: &Call, id: &str) -> bool {
+    call.identity.user().is_some_and(|user| *user.id == *id)
+}
+
+fn self_or_master(call: &Call, id: &str) -> Result<(), ApiError> {
+    if matches!(call.identity, Identity::Master) || is_self(call, id) {
+        return Ok(());
+    }
+    Err(ApiError::new(Kind::InsufficientCredentials, "only the user or the master secret may"))
+}
+
+fn id_of(document: &Document) -> String {
+    document.get("_id").and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn taken(error: StoreError) -> ApiError {
+    match error {
+        StoreError::Duplicate { .. } => ApiError::new(Kind::UserAlreadyExists, ""),
+        error => error.into(),
+    }
+}
+
+fn text(value: &Value, name: &str) -> Result<String, ApiError> {
+    let wrong = || ApiError::new(Kind::BadRequest, format!("{name} is not a text"));
+    value.as_str().map(str::to_owned).ok_or_else(wrong)
+}
+
+fn check_username(value: &Value) -> Result<String, ApiError> {
+    let name = text(value, "username")?;
+    if name.trim().is_empty() || name.len() > 256 || name.contains(char::is_control) {
+        let debug = "a username is a text of 1 to 256 bytes without control characters";
+        return Err(ApiError::new(Kind::ParameterValueOutOfRange, debug));
+    }
+    Ok(name)
+}
+
+fn no_content() -> Response {
+    let mut response = Response::new(axum::body::Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
