@@ -31,6 +31,10 @@ const BOOTSTRAP: &[&str] = &[
     "crypto",
     "template",
     "kinvey_utils",
+    "data",
+    "backend",
+    "services",
+    "modules",
     "run",
 ];
 
