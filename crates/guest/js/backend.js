@@ -1,6 +1,6 @@
 // Kinvey's `modules.backendContext` and `modules.requestContext`: what a run knows of its app and of the
-// request that it is part of. The API says it in the request's `backend` member, which internal.begin takes
-// out before the script sees the request.
+// request that it is part of. The API says it in the request's `backend` member, which is taken out (run.js)
+// before the script sees the request.
 //  - "BackendContext Module" and "RequestContext Module" of the Business Logic reference
 //    (devcenter.kinvey.com/rest/reference/business-logic/reference.html), and the same in the README of
 //    Kinvey's Flex SDK (github.com/Kinvey/flex-sdk); that backendContext once had what requestContext has:
@@ -19,36 +19,25 @@
 
   const own = (object, key) => (isObject(object) && ObjectHasOwn(object, key) ? object[key] : undefined);
 
-  // One run per sandbox: its state can be the file's.
-  let request;
-  let backend;
-  let changed; // the custom request properties, once a script could have changed them
+  // run.js keeps them, with the rest of what a run changes: one page to copy back.
+  const requestOf = () => internal.currentRequest();
+  const backendOf = () => internal.currentBackend();
 
-  internal.begin = (given) => {
-    request = given;
-    if (ObjectHasOwn(given, 'backend')) {
-      backend = given.backend;
-      delete given.backend;
-    }
-  };
-  internal.currentRequest = () => request;
-  internal.changedProperties = () => changed;
-
-  const appKey = () => own(backend, 'appKey') ?? own(request, 'appKey');
+  const appKey = () => own(backendOf(), 'appKey') ?? own(requestOf(), 'appKey');
 
   // Whoever uses an app's own credentials is called by its key.
-  const userId = () => (backend === undefined ? own(request, 'userId')
-    : own(own(backend, 'authenticated'), 'userId')) ?? appKey();
-  const username = () => (backend === undefined ? own(request, 'username')
-    : own(own(backend, 'authenticated'), 'username')) ?? appKey();
-  const securityContext = () => own(backend, 'securityContext');
+  const ofUser = (key) => (backendOf() === undefined ? own(requestOf(), key)
+    : own(own(backendOf(), 'authenticated'), key)) ?? appKey();
+  const userId = () => ofUser('userId');
+  const username = () => ofUser('username');
+  const securityContext = () => own(backendOf(), 'securityContext');
   internal.creator = userId;
 
   internal.backendContext = {
     getAppKey: () => appKey(),
-    getAppSecret: () => own(backend, 'appSecretToken'),
-    getMasterSecret: () => own(backend, 'masterToken'),
-    getApiHost: () => own(backend, 'apiHost'),
+    getAppSecret: () => own(backendOf(), 'appSecretToken'),
+    getMasterSecret: () => own(backendOf(), 'masterToken'),
+    getApiHost: () => own(backendOf(), 'apiHost'),
     getAuthenticatedUserId: () => userId(),
     getAuthenticatedUsername: () => username(),
     getSecurityContext: () => securityContext(),
@@ -56,16 +45,19 @@
 
   // ---- custom request properties ----
 
+  let changed; // once a script could have changed them
+  internal.changedProperties = () => changed;
+
   const properties = () => {
     if (changed !== undefined) return changed;
-    const given = own(backend, 'customRequestProperties');
+    const given = own(backendOf(), 'customRequestProperties');
     return isObject(given) ? given : {};
   };
 
   // ---- the client's version: major.minor.patch, each digits only or NaN ----
 
   const version = () => {
-    const given = own(backend, 'clientAppVersion');
+    const given = own(backendOf(), 'clientAppVersion');
     return typeof given === 'string' && given !== '' ? given : null;
   };
 
@@ -90,8 +82,8 @@
     getAuthenticatedUsername: () => username(),
     getAuthoritativeUsername: () => username(),
     getSecurityContext: () => securityContext(),
-    getRequestId: () => own(backend, 'requestId') ?? own(own(request, 'headers'), 'x-kinvey-request-id'),
-    getApiVersion: () => own(backend, 'apiVersion') ?? own(own(request, 'headers'), 'x-kinvey-api-version'),
+    getRequestId: () => own(backendOf(), 'requestId') ?? own(own(requestOf(), 'headers'), 'x-kinvey-request-id'),
+    getApiVersion: () => own(backendOf(), 'apiVersion') ?? own(own(requestOf(), 'headers'), 'x-kinvey-api-version'),
     getCustomRequestProperty: (name) => own(properties(), toDOMString(name)),
     setCustomRequestProperty: (name, value) => {
       changed = properties();

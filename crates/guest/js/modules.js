@@ -32,6 +32,24 @@
   // The promise that an `…Async` method gives: bluebird's, as Kinvey's were, where an app has it.
   internal.promiseFor = (promise) => (resolveWith === undefined ? promise : resolveWith(promise));
 
+  // require(name): a library, or what common code of that name exports. There is nothing else to load.
+  const { require } = {
+    require(name) {
+      if (typeof name !== 'string') internal.fail(TypeError, 'require: give it a name');
+      if (name in libraries) return libraries[name];
+      const found = native.require(name);
+      if (found !== undefined) return found;
+      if (internal.isLibrary(name)) return internal.library(name);
+      try {
+        return internal.fail(Error, "Cannot find module '" + name + "' in this deployment");
+      } catch (error) {
+        define(error, 'code', 'MODULE_NOT_FOUND', true);
+        throw error;
+      }
+    },
+  };
+  internal.defineGlobal('require', require);
+
   // ---- logging and host calls ----
 
   const logger = { __proto__: null };

@@ -7,6 +7,7 @@
     ArrayIsArray,
     NumberIsInteger,
     ObjectDefineProperty,
+    ObjectHasOwn,
     PromiseResolve,
     RangeError,
     JSONParse,
@@ -44,6 +45,7 @@
       const name = names[i];
       const handler = exports[name];
       if (typeof name !== 'string' || typeof handler !== 'function') continue;
+      if (!isModule && handler === globalThis[name]) continue; // common code's: no handler of this script
       const phase = StringPrototypeStartsWith(name, 'onPre') ? PRE
         : StringPrototypeStartsWith(name, 'onPost') ? POST : ENDPOINT;
       ObjectDefineProperty(handlers, handlers.length, {
@@ -70,6 +72,9 @@
   let current;
   let request;
   let response;
+  let backend; // what the API tells the modules, if it does: backend.js
+  internal.currentRequest = () => request;
+  internal.currentBackend = () => backend;
 
   const complete = (status, body, headers) => {
     if (!NumberIsInteger(status) || status < 100 || status > 599) {
@@ -172,7 +177,10 @@
     if (request === null || typeof request !== 'object' || ArrayIsArray(request)) {
       internal.fail(TypeError, 'the request is not a JSON object');
     }
-    internal.begin(request);
+    if (ObjectHasOwn(request, 'backend')) {
+      backend = request.backend;
+      delete request.backend;
+    }
     const initial = request.response;
     if (initial !== undefined) delete request.response;
     if (current.isModule) {
