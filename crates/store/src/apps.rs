@@ -18,9 +18,8 @@ impl Store {
         check_name("an app's key", &app.key)?;
         self.write(app.clone(), |app, c| {
             Box::pin(async move {
-                let sql = format!(
-                    "INSERT INTO apps ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7)"
-                );
+                let sql =
+                    format!("INSERT INTO apps ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7)");
                 c.execute(&sql, &columns(app)).await.map_err(|e| e.named(&app.key)).map(|_| ())
             })
         })
@@ -64,7 +63,8 @@ impl Store {
     pub async fn save_app(&self, app: &AppRecord) -> Result<bool, StoreError> {
         self.write(app.clone(), |app, c| {
             Box::pin(async move {
-                let sql = "UPDATE apps SET name = $2, app_secret_hash = $3, master_secret_hash = $4,
+                let sql =
+                    "UPDATE apps SET name = $2, app_secret_hash = $3, master_secret_hash = $4,
                     settings = $5, active = $6 WHERE key = $1";
                 let mut params = columns(app).to_vec();
                 params.truncate(6);

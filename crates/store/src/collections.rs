@@ -15,7 +15,9 @@ enum Step {
     Done,
     More,
     /// PostgreSQL drops an index outside of any transaction.
-    Index { name: String },
+    Index {
+        name: String,
+    },
 }
 
 impl Store {

@@ -47,14 +47,15 @@ pub(crate) fn encode(document: &Document) -> Result<(String, String), StoreError
         check_text(name)?;
         check_value(value, 1)?;
     }
-    let text =
-        serde_json::to_string(document).map_err(|e| StoreError::unavailable("encoding a document", e))?;
+    let text = serde_json::to_string(document)
+        .map_err(|e| StoreError::unavailable("encoding a document", e))?;
     Ok((id, text))
 }
 
 /// A document that a database gave back.
 pub(crate) fn decode(text: &[u8]) -> Result<Document, StoreError> {
-    serde_json::from_slice(text).map_err(|e| StoreError::unavailable("reading a stored document", e))
+    serde_json::from_slice(text)
+        .map_err(|e| StoreError::unavailable("reading a stored document", e))
 }
 
 fn check_value(value: &Value, depth: usize) -> Result<(), StoreError> {

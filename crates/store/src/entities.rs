@@ -77,11 +77,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Duplicate`] names an id that is there already, or twice among these;
     /// [`StoreError::Invalid`]; [`StoreError::NoApp`].
-    pub async fn insert(
-        &self,
-        at: Place<'_>,
-        documents: Vec<Document>,
-    ) -> Result<(), StoreError> {
+    pub async fn insert(&self, at: Place<'_>, documents: Vec<Document>) -> Result<(), StoreError> {
         let rows = documents.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
         drop(documents);
         if rows.is_empty() {
@@ -159,8 +155,12 @@ async fn insert_together(
         INSERT INTO entities (collection, id, doc)
         SELECT c.id, t.id, t.doc::jsonb FROM c, unnest($3::text[], $4::text[]) AS t (id, doc)";
     let (ids, texts): (Vec<_>, Vec<_>) = rows.iter().cloned().unzip();
-    let params =
-        [at.app.as_str().into(), at.collection.as_str().into(), Param::Texts(ids), Param::Texts(texts)];
+    let params = [
+        at.app.as_str().into(),
+        at.collection.as_str().into(),
+        Param::Texts(ids),
+        Param::Texts(texts),
+    ];
     // Twice when the collection has to be made first, more often only if others keep dropping it.
     for _ in 0..8 {
         match c.execute(sql, &params).await {
@@ -186,8 +186,7 @@ async fn taken(
         let sql = "SELECT e.id FROM entities e JOIN collections c ON c.id = e.collection
             WHERE c.app = $1 AND c.name = $2 AND e.id = ANY($3) LIMIT 1";
         let ids = rows.iter().map(|(id, _)| id.clone()).collect();
-        let params =
-            [at.app.as_str().into(), at.collection.as_str().into(), Param::Texts(ids)];
+        let params = [at.app.as_str().into(), at.collection.as_str().into(), Param::Texts(ids)];
         id = c.first(sql, &params, |row| row.text(0)).await?;
     }
     // It may have been removed meanwhile; then any name will do.

@@ -34,12 +34,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn kept(
-        &self,
-        app: &str,
-        kind: &str,
-        id: &str,
-    ) -> Result<Option<Value>, StoreError> {
+    pub async fn kept(&self, app: &str, kind: &str, id: &str) -> Result<Option<Value>, StoreError> {
         if check_name("an id", id).is_err() {
             return Ok(None); // It comes from a request; nothing can have been kept under it.
         }

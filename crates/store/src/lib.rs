@@ -36,9 +36,7 @@ pub use modify::{RemoveHow, UpdateHow, Updated};
 pub use query::{
     Document, Filter, FindAndModify, Group, Modify, Projection, Query, QueryError, SortKey, Update,
 };
-pub use records::{
-    AppRecord, Credential, DeploymentRecord, DeploymentSummary, Place, Session,
-};
+pub use records::{AppRecord, Credential, DeploymentRecord, DeploymentSummary, Place, Session};
 
 use job::Operation;
 
@@ -66,7 +64,8 @@ impl Store {
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         let database = if let Some(directory) = url.strip_prefix("sqlite:") {
             let directory = Path::new(directory).to_owned();
-            let opened = tokio::task::spawn_blocking(move || sqlite::Sqlite::open(&directory)).await;
+            let opened =
+                tokio::task::spawn_blocking(move || sqlite::Sqlite::open(&directory)).await;
             Database::Sqlite(opened.map_err(|e| StoreError::unavailable("opening", e))??)
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             Database::Postgres(postgres::Postgres::open(url).await?)

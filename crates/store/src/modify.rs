@@ -68,7 +68,8 @@ impl Store {
         loop {
             let (at, filter, update) = (At::from(at), filter.clone(), update.clone());
             let asked = Asked { at, filter, update, how, after };
-            let (page, last) = self.write(asked, |asked, c| Box::pin(update_page(c, asked))).await?;
+            let (page, last) =
+                self.write(asked, |asked, c| Box::pin(update_page(c, asked))).await?;
             all.matched += page.matched;
             all.modified += page.modified;
             all.upserted = page.upserted;
@@ -256,7 +257,8 @@ async fn find_and_modify(
         let read = |row: &crate::connection::Row<'_>| Ok((row.text(0)?, row.document(1)?));
         found = c.first(&format!("{sql}{lock}"), &params, read).await?;
         // As in `matching`.
-        if found.is_none() && !c.is_sqlite() && c.first(&sql, &params, |_| Ok(())).await?.is_some() {
+        if found.is_none() && !c.is_sqlite() && c.first(&sql, &params, |_| Ok(())).await?.is_some()
+        {
             return Err(StoreError::Contended);
         }
     }

@@ -99,9 +99,7 @@ impl Store {
         username: &str,
     ) -> Result<bool, StoreError> {
         check_name("a username", username)?;
-        self.set_column("username", app, user_id, username)
-            .await
-            .map_err(|e| e.named(username))
+        self.set_column("username", app, user_id, username).await.map_err(|e| e.named(username))
     }
 
     /// Gives a user another password, by its hash. Sessions stay. Returns whether the user has a credential.
@@ -127,9 +125,8 @@ impl Store {
         let texts = [app, user_id, value].map(str::to_owned);
         self.write((column, texts), |(column, texts), c| {
             Box::pin(async move {
-                let sql = format!(
-                    "UPDATE credentials SET {column} = $3 WHERE app = $1 AND user_id = $2"
-                );
+                let sql =
+                    format!("UPDATE credentials SET {column} = $3 WHERE app = $1 AND user_id = $2");
                 Ok(c.execute(&sql, &texts.each_ref().map(|t| Param::from(t.as_str()))).await? > 0)
             })
         })

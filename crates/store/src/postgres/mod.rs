@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::{BufMut as _, BytesMut};
 use deadpool_postgres::{
-    Client, GenericClient, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime,
+    Client, GenericClient, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod,
+    Runtime,
 };
 use tokio_postgres::NoTls;
 use tokio_postgres::config::SslMode;

@@ -128,9 +128,7 @@ impl ToSql for Param {
             Self::Text(text) => ValueRef::Text(text.as_bytes()),
             Self::Bytes(bytes) => ValueRef::Blob(bytes),
             Self::Texts(_) => {
-                return Err(rusqlite::Error::ToSqlConversionFailure(
-                    "SQLite has no arrays".into(),
-                ));
+                return Err(rusqlite::Error::ToSqlConversionFailure("SQLite has no arrays".into()));
             }
         }))
     }

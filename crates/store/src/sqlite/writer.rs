@@ -4,7 +4,6 @@
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-
 use super::Handle;
 use crate::StoreError;
 use crate::connection::Connection;
@@ -88,4 +87,3 @@ fn roll_back(handle: &Handle) {
         tracing::error!(%error, "rolling back failed");
     }
 }
-

@@ -83,8 +83,16 @@ pub(crate) async fn deleting_leaves_nothing_behind(f: Fixture) {
 /// Every table that holds something of apps, and the database's own list of indexes that were asked for.
 async fn counts(f: &Fixture) -> Vec<(String, i64)> {
     let tables = [
-        "apps", "deployments", "collections", "dropped", "entities", "tombstones", "indexes",
-        "credentials", "sessions", "kept",
+        "apps",
+        "deployments",
+        "collections",
+        "dropped",
+        "entities",
+        "tombstones",
+        "indexes",
+        "credentials",
+        "sessions",
+        "kept",
     ];
     let mut queries: Vec<_> = tables
         .iter()

@@ -44,8 +44,7 @@ impl Cluster {
         for setting in settings {
             server.args(["-c", setting]);
         }
-        let server =
-            server.stdout(Stdio::null()).stderr(log).spawn().expect("starting the server");
+        let server = server.stdout(Stdio::null()).stderr(log).spawn().expect("starting the server");
         Self { server, directory, databases: 0 }
     }
 

@@ -3,9 +3,7 @@
 use std::collections::HashSet;
 use std::future::Future;
 
-use lode_store::{
-    Change, Document, FindAndModify, Modify, Store, StoreError, Update, UpdateHow,
-};
+use lode_store::{Change, Document, FindAndModify, Modify, Store, StoreError, Update, UpdateHow};
 use serde_json::{Value, json};
 
 use crate::{APP, Fixture, ORDERS, doc, filter_of};
@@ -82,8 +80,7 @@ pub(crate) async fn a_failing_write_takes_no_other_along(f: Fixture) {
         let good = doc(json!({ "_id": format!("good{n}") }));
         let other = doc(json!({ "_id": format!("other{n}") }));
         let bad = vec![other, doc(json!({ "_id": "there" }))];
-        let (good, bad) =
-            tokio::join!(store.insert(ORDERS, vec![good]), store.insert(ORDERS, bad));
+        let (good, bad) = tokio::join!(store.insert(ORDERS, vec![good]), store.insert(ORDERS, bad));
         good.expect("the good write");
         bad
     })

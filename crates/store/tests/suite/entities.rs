@@ -104,7 +104,10 @@ pub(crate) async fn a_collection_is_dropped_with_all_of_it(f: Fixture) {
     assert_eq!(f.ids(ORDERS, json!({})).await, ["0001"]);
     assert_eq!(f.store.indexes(ORDERS).await, Ok(vec![]));
     assert_eq!(f.store.deleted_since(ORDERS, 0).await, Ok(vec![]));
-    f.store.drop_collection(Place { collection: "never", ..ORDERS }).await.expect("nothing to drop");
+    f.store
+        .drop_collection(Place { collection: "never", ..ORDERS })
+        .await
+        .expect("nothing to drop");
 }
 
 pub(crate) async fn removed_ids_are_remembered(f: Fixture) {

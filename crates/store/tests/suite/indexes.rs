@@ -78,8 +78,11 @@ async fn plan(f: &Fixture, collection: i64, filter: &Value) -> String {
     }
     let client = cluster::connect(&f.url).await.expect("a connection");
     client.batch_execute("ANALYZE entities").await.expect("statistics");
-    let params: Vec<_> =
-        sql.params.iter().map(|p: &Param| p as &(dyn tokio_postgres::types::ToSql + Sync)).collect();
+    let params: Vec<_> = sql
+        .params
+        .iter()
+        .map(|p: &Param| p as &(dyn tokio_postgres::types::ToSql + Sync))
+        .collect();
     let rows = client.query(&format!("EXPLAIN {}", sql.text), &params).await.expect("a plan");
     rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n")
 }

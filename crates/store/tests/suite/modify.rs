@@ -1,4 +1,6 @@
-use lode_store::{Change, FindAndModify, Modify, RemoveHow, StoreError, Update, UpdateHow, Updated};
+use lode_store::{
+    Change, FindAndModify, Modify, RemoveHow, StoreError, Update, UpdateHow, Updated,
+};
 use serde_json::{Value, json};
 
 use crate::{Fixture, ORDERS, doc, filter_of};
@@ -23,7 +25,8 @@ pub(crate) async fn change_reads_decides_and_writes(f: Fixture) {
     assert_eq!(f.store.get(ORDERS, "a").await, Ok(None));
     assert_eq!(f.store.deleted_since(ORDERS, 0).await, Ok(vec!["a".to_owned()]));
     assert_eq!(f.store.change(ORDERS, "a", |_| (Change::Remove, ())).await, Ok(()));
-    let other = f.store.change(ORDERS, "b", |_| (Change::Put(doc(json!({ "_id": "c" }))), ())).await;
+    let other =
+        f.store.change(ORDERS, "b", |_| (Change::Put(doc(json!({ "_id": "c" }))), ())).await;
     assert!(matches!(other, Err(StoreError::Invalid(_))), "{other:?}");
 }
 
@@ -32,7 +35,8 @@ pub(crate) async fn update_one_many_and_upsert(f: Fixture) {
         f.insert(ORDERS, json!({ "_id": id, "n": 1 })).await;
     }
     let add = update_of(json!({ "$inc": { "n": 1 } }));
-    let one = f.store.update(ORDERS, &filter_of(json!({ "n": 1 })), &add, UpdateHow::default()).await;
+    let one =
+        f.store.update(ORDERS, &filter_of(json!({ "n": 1 })), &add, UpdateHow::default()).await;
     assert_eq!(one, Ok(Updated { matched: 1, modified: 1, upserted: None }));
     let multi = UpdateHow { multi: true, upsert: false };
     let all = f.store.update(ORDERS, &filter_of(json!({})), &add, multi).await;

@@ -149,9 +149,14 @@ fn condition(test: &Test) -> Option<Condition<'_>> {
 }
 
 fn write(writer: &mut Writer<'_>, plan: &Plan<'_>) {
-    let (parts, between) = match plan {
-        Plan::And(parts) => (parts, " AND "),
-        Plan::Or(parts) => (parts, " OR "),
+    match plan {
+        Plan::And(parts) => {
+            for (index, part) in parts.iter().enumerate() {
+                writer.push(if index == 0 { "" } else { " AND " });
+                write(writer, part);
+            }
+        }
+        Plan::Or(parts) => any_of(writer, parts, write),
         Plan::Id(ids) => {
             writer.push("id IN (");
             for (index, id) in ids.iter().enumerate() {
@@ -159,14 +164,27 @@ fn write(writer: &mut Writer<'_>, plan: &Plan<'_>) {
                 writer.bind(Param::Text((*id).to_owned()));
             }
             writer.push(")");
-            return;
         }
-        Plan::Field(path, condition) => return field(writer, path, condition),
-    };
-    writer.push("(");
+        Plan::Field(path, condition) => field(writer, path, condition),
+    }
+}
+
+/// Writes that one of the conditions holds. SQLite uses no partial index inside an `OR`: there each condition
+/// finds its ids by itself, and all that it needs is in the index.
+fn any_of<T>(writer: &mut Writer<'_>, parts: &[T], write: impl Fn(&mut Writer<'_>, &T)) {
+    let sqlite = writer.scope.dialect == Dialect::Sqlite;
+    writer.push(if sqlite { "id IN (" } else { "(" });
     for (index, part) in parts.iter().enumerate() {
-        writer.push(if index == 0 { "" } else { between });
+        if sqlite {
+            writer.push(if index == 0 { "" } else { " UNION ALL " });
+            writer.push("SELECT id FROM entities WHERE ");
+            writer.collection();
+            writer.push(" AND ");
+        } else {
+            writer.push(if index == 0 { "(" } else { " OR (" });
+        }
         write(writer, part);
+        writer.push(if sqlite { "" } else { ")" });
     }
     writer.push(")");
 }
@@ -190,15 +208,27 @@ fn field(writer: &mut Writer<'_>, path: &Path, condition: &Condition<'_>) {
             writer.push(")");
         }
         Condition::Range(range, bound) => {
-            writer.push(&format!("({expression} = {array} OR ({expression} "));
             let up = matches!(range, Range::Greater | Range::GreaterOrEqual);
-            writer.push(if up { ">= " } else { "<= " });
-            key(writer, bound);
-            // The other end of the type's bracket: without it a range would reach all that sorts beyond.
-            if let Some(end) = bracket(dialect, bound, up) {
-                writer.push(&format!(" AND {expression} {} {end}", if up { "<" } else { ">=" }));
-            }
-            writer.push("))");
+            any_of(writer, &[true, false], |writer, arrays| {
+                if *arrays {
+                    return writer.push(&format!("{expression} = {array}"));
+                }
+                let operator = if up { ">=" } else { "<=" };
+                // Left to guess, SQLite takes a range for a quarter of the table and may read all of it instead,
+                // parsing each document.
+                let (hint, end_of_hint) = match dialect {
+                    Dialect::Sqlite => ("likelihood(", ", 0.01)"),
+                    Dialect::Postgres => ("", ""),
+                };
+                writer.push(&format!("{hint}{expression} {operator} "));
+                key(writer, bound);
+                writer.push(end_of_hint);
+                // The other end of the type's bracket: without it a range would reach all that sorts beyond.
+                if let Some(end) = bracket(dialect, bound, up) {
+                    let operator = if up { "<" } else { ">=" };
+                    writer.push(&format!(" AND {expression} {operator} {end}"));
+                }
+            });
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod index;
 mod param;
+mod pattern;
 mod postgres;
 mod sqlite;
 
@@ -122,12 +123,29 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// A name for a row that no other row of the statement has.
+    fn name(&mut self) -> String {
+        self.names += 1;
+        format!("v{}", self.names)
+    }
+
     fn finish(self) -> Sql {
         Sql { text: self.text, params: self.params }
     }
 
+    /// Writes `collection = 17`.
+    fn collection(&mut self) {
+        let collection = self.scope.collection;
+        match self.scope.dialect {
+            // Without statistics SQLite takes a collection for ten rows, and would rather read all of it than
+            // use any index.
+            Dialect::Sqlite => self.push(&format!("likelihood(collection = {collection}, 0.9)")),
+            Dialect::Postgres => self.push(&format!("collection = {collection}")),
+        }
+    }
+
     fn condition(&mut self, filter: &Filter) -> Result<(), QueryError> {
-        self.push(&format!("collection = {}", self.scope.collection));
+        self.collection();
         index::superset(self, filter.node());
         match self.scope.dialect {
             Dialect::Sqlite => sqlite::exact(self, filter),

@@ -21,6 +21,10 @@ pub enum Param {
     Texts(Vec<String>),
     /// JSON: PostgreSQL's `jsonb`, text in SQLite.
     Json(Value),
+    /// A list of JSON: PostgreSQL's `jsonb[]`.
+    JsonList(Vec<Value>),
+    /// A list of doubles: PostgreSQL's `double precision[]`.
+    Reals(Vec<f64>),
 }
 
 impl Param {
@@ -32,6 +36,8 @@ impl Param {
             Self::Bytes(_) => "bytea",
             Self::Texts(_) => "text[]",
             Self::Json(_) => "jsonb",
+            Self::JsonList(_) => "jsonb[]",
+            Self::Reals(_) => "double precision[]",
         }
     }
 }
@@ -48,6 +54,12 @@ impl ToSql for Param {
                 ToSqlOutput::Owned(SqliteValue::Text(json))
             }
             Self::Json(json) => ToSqlOutput::Owned(SqliteValue::Text(json.to_string())),
+            Self::JsonList(list) => {
+                ToSqlOutput::Owned(SqliteValue::Text(Value::from(list.as_slice()).to_string()))
+            }
+            Self::Reals(list) => {
+                ToSqlOutput::Owned(SqliteValue::Text(Value::from(list.as_slice()).to_string()))
+            }
         })
     }
 }
@@ -65,13 +77,22 @@ impl ToPostgres for Param {
             Self::Bytes(bytes) => ToPostgres::to_sql(bytes, ty, out),
             Self::Texts(texts) => ToPostgres::to_sql(texts, ty, out),
             Self::Json(json) => ToPostgres::to_sql(json, ty, out),
+            Self::JsonList(list) => ToPostgres::to_sql(list, ty, out),
+            Self::Reals(list) => ToPostgres::to_sql(list, ty, out),
         }
     }
 
     fn accepts(ty: &Type) -> bool {
         matches!(
             *ty,
-            Type::TEXT | Type::INT8 | Type::FLOAT8 | Type::BYTEA | Type::TEXT_ARRAY | Type::JSONB
+            Type::TEXT
+                | Type::INT8
+                | Type::FLOAT8
+                | Type::BYTEA
+                | Type::TEXT_ARRAY
+                | Type::JSONB
+                | Type::JSONB_ARRAY
+                | Type::FLOAT8_ARRAY
         )
     }
 
