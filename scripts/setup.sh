@@ -6,6 +6,7 @@ set -euo pipefail
 missing=()
 command -v clang >/dev/null || missing+=(clang)
 command -v node >/dev/null || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
 command -v cc >/dev/null || missing+=(gcc)
 
 if ((${#missing[@]})); then
@@ -16,7 +17,7 @@ if ((${#missing[@]})); then
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"
   else
     echo "error: missing: ${missing[*]}. Install them with this system's packages" \
-      "(clang 14 or later that can target wasm32; Node.js 18 or later for the tests)." >&2
+      "(clang 14 or later that can target wasm32; Node.js 18 or later, with npm)." >&2
     exit 1
   fi
 fi

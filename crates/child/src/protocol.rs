@@ -209,6 +209,8 @@ pub enum Ending<'a> {
         headers: Vec<(&'a str, &'a str)>,
         /// JSON.
         body: Option<&'a str>,
+        /// The custom request properties, JSON.
+        custom_request_properties: Option<&'a str>,
     },
     /// [`Outcome::Continued`]; each JSON.
     Continued {
@@ -218,6 +220,8 @@ pub enum Ending<'a> {
         params: Option<&'a str>,
         /// Kinvey's `tempObjectStore`.
         temp_object_store: Option<&'a str>,
+        /// The custom request properties.
+        custom_request_properties: Option<&'a str>,
     },
     /// [`Outcome::Error`].
     Error(ScriptError),
@@ -232,16 +236,22 @@ impl<'a> Ending<'a> {
     pub fn of(outcome: &'a Outcome, limits: &Limits) -> Option<Self> {
         let text = |json: &'a Option<Json>| json.as_deref().map(|json| json.get());
         let ending = match outcome {
-            Outcome::Completed { status, headers, body } => Self::Completed {
-                status: *status,
-                headers: headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect(),
-                body: text(body),
-            },
-            Outcome::Continued { body, params, temp_object_store } => Self::Continued {
-                body: text(body),
-                params: text(params),
-                temp_object_store: text(temp_object_store),
-            },
+            Outcome::Completed { status, headers, body, custom_request_properties } => {
+                Self::Completed {
+                    status: *status,
+                    headers: headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect(),
+                    body: text(body),
+                    custom_request_properties: text(custom_request_properties),
+                }
+            }
+            Outcome::Continued { body, params, temp_object_store, custom_request_properties } => {
+                Self::Continued {
+                    body: text(body),
+                    params: text(params),
+                    temp_object_store: text(temp_object_store),
+                    custom_request_properties: text(custom_request_properties),
+                }
+            }
             Outcome::Error(error) => Self::Error(clip(error.clone())),
             Outcome::Limit { limit } => Self::Limit(*limit),
             Outcome::NeverCompleted => Self::NeverCompleted,
@@ -259,18 +269,26 @@ impl<'a> Ending<'a> {
             return Err(Lie("an answer is larger than its run may give"));
         }
         Ok(match self {
-            Self::Completed { status, headers, body } => {
+            Self::Completed { status, headers, body, custom_request_properties } => {
                 if !(100..=599).contains(&status) {
                     return Err(Lie("a status is not an HTTP status"));
                 }
                 let headers = headers.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned()));
-                Outcome::Completed { status, headers: headers.collect(), body: maybe(body)? }
+                Outcome::Completed {
+                    status,
+                    headers: headers.collect(),
+                    body: maybe(body)?,
+                    custom_request_properties: maybe(custom_request_properties)?,
+                }
             }
-            Self::Continued { body, params, temp_object_store } => Outcome::Continued {
-                body: maybe(body)?,
-                params: maybe(params)?,
-                temp_object_store: maybe(temp_object_store)?,
-            },
+            Self::Continued { body, params, temp_object_store, custom_request_properties } => {
+                Outcome::Continued {
+                    body: maybe(body)?,
+                    params: maybe(params)?,
+                    temp_object_store: maybe(temp_object_store)?,
+                    custom_request_properties: maybe(custom_request_properties)?,
+                }
+            }
             Self::Error(error) => Outcome::Error(clip(error)),
             Self::Limit(limit) => Outcome::Limit { limit },
             Self::NeverCompleted => Outcome::NeverCompleted,
@@ -284,11 +302,13 @@ impl<'a> Ending<'a> {
     fn size(&self) -> usize {
         let len = |text: &Option<&str>| text.map_or(0, str::len);
         match self {
-            Self::Completed { headers, body, .. } => {
-                headers.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>() + len(body)
+            Self::Completed { headers, body, custom_request_properties, .. } => {
+                headers.iter().map(|(n, v)| n.len() + v.len()).sum::<usize>()
+                    + len(body)
+                    + len(custom_request_properties)
             }
-            Self::Continued { body, params, temp_object_store } => {
-                len(body) + len(params) + len(temp_object_store)
+            Self::Continued { body, params, temp_object_store, custom_request_properties } => {
+                len(body) + len(params) + len(temp_object_store) + len(custom_request_properties)
             }
             _ => 0,
         }
@@ -375,7 +395,12 @@ mod tests {
         let line = LogLine { level: LogLevel::Info, text: String::new() };
         FromChild::Ended {
             run: RunId(1),
-            ending: Ending::Completed { status: 200, headers, body: None },
+            ending: Ending::Completed {
+                status: 200,
+                headers,
+                body: None,
+                custom_request_properties: None,
+            },
             logs: vec![line; lines],
             usage: Usage::default(),
         }

@@ -1,8 +1,10 @@
 //! Builds the engine: C glue + QuickJS-ng → one WebAssembly module whose data segments are split
 //! off, so that instantiating it never overwrites a snapshot (design.md, section 5).
 //!
-//! Needs `clang` (any since 14) on the path; the linker is the `wasm-ld` the Rust toolchain ships.
+//! Needs `clang` (any since 14), `node` (18 or later) and `npm` on the path; the linker is the `wasm-ld` the
+//! Rust toolchain ships.
 
+mod libraries;
 mod patch;
 mod source;
 mod split;
@@ -31,6 +33,10 @@ const BOOTSTRAP: &[&str] = &[
     "crypto",
     "template",
     "kinvey_utils",
+    "data",
+    "backend",
+    "services",
+    "modules",
     "run",
 ];
 
@@ -68,6 +74,13 @@ fn build() -> Result<(), String> {
         bootstrap += &format!("    (\"lode:{name}\", include_str!({path:?})),\n");
     }
 
+    let folder = env::current_dir().map_err(|e| e.to_string())?;
+    let mut libraries = String::new();
+    for (name, path) in libraries::bundle(&folder, out)? {
+        digest.update(fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?);
+        libraries += &format!("    ({name:?}, include_str!({path:?})),\n");
+    }
+
     let mut data = Vec::new();
     let mut segments = String::new();
     for segment in &engine.segments {
@@ -85,6 +98,7 @@ fn build() -> Result<(), String> {
             "const DIGEST_BYTES: [u8; 32] = {:?};\n\
              const SEGMENT_RANGES: &[(u32, std::ops::Range<usize>)] = &[\n{segments}];\n\
              const BOOTSTRAP_FILES: &[(&str, &str)] = &[\n{bootstrap}];\n\
+             const LIBRARY_FILES: &[(&str, &str)] = &[\n{libraries}];\n\
              const QUICKJS: &str = {:?};\n\
              const STACK: u32 = {};\n",
             <[u8; 32]>::from(digest.finalize()),

@@ -14,8 +14,8 @@
 
 /* How a run ends, as told by the guest. Limits and `never completed` are the host's to say. */
 enum {
-    FINISH_COMPLETED = 0, /* payload {body?, headers?}; status is an HTTP status */
-    FINISH_CONTINUED = 1, /* payload {body?, query?} */
+    FINISH_COMPLETED = 0, /* payload {body?, headers?, customRequestProperties?}; status is an HTTP status */
+    FINISH_CONTINUED = 1, /* payload {body?, params?, tempObjectStore?, customRequestProperties?} */
     FINISH_ERROR = 2,     /* payload {name, message, stack, debug?}; status 0 */
     FINISH_ABORTED = 3,   /* as FINISH_ERROR: the script asked for something its phase forbids */
 };

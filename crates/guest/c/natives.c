@@ -290,7 +290,10 @@ static JSValue native_handle(JSContext *c, JSValueConst this_val, int argc, JSVa
     return JS_UNDEFINED;
 }
 
+static JSValue native_require(JSContext *c, JSValueConst this_val, int argc, JSValueConst *argv); /* modules.c */
+
 static const JSCFunctionListEntry native_functions[] = {
+    JS_CFUNC_DEF("require", 1, native_require),
     JS_CFUNC_DEF("handle", 4, native_handle),
     JS_CFUNC_DEF("log", 2, native_log),
     JS_CFUNC_DEF("call", 2, native_call),

@@ -18,7 +18,6 @@
     DateNow,
     DatePrototypeGetTime,
     DatePrototypeToISOString,
-    Error,
     MathFloor,
     NumberPrototypeToString,
     ObjectHasOwn,
@@ -99,8 +98,7 @@
       case undefined: case null: case 'date': return date;
       case 'string': return text;
       case 'moment':
-        return internal.fail(Error, "fromKinveyDateString: the format 'moment' needs the moment module, " +
-          "which comes with a later release: use 'date' or 'string'");
+        return internal.library('moment')(date);
       default: return 'Invalid Format.';
     }
   };
@@ -199,9 +197,10 @@
     });
   };
 
-  const entityModule = (appKey) => {
-    const newId = idMaker();
+  const newId = idMaker();
+  internal.newId = newId;
 
+  const entityModule = (appKey) => {
     // entity(): a new one; entity(id): one with that _id; entity(object): the object, completed. Metadata
     // it has already is kept, only `lmt` becomes now.
     const entity = (given) => {

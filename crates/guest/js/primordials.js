@@ -66,6 +66,7 @@
   keepMethods(Function.prototype, 'FunctionPrototype', ['toString']);
   keepMethods(Map.prototype, 'MapPrototype', ['delete', 'forEach', 'get', 'set']);
   keepMethods(Number.prototype, 'NumberPrototype', ['toFixed', 'toString', 'valueOf']);
+  keepMethods(RegExp.prototype, 'RegExpPrototype', ['exec']);
   keepMethods(Set.prototype, 'SetPrototype', ['add', 'forEach', 'has']);
   keepMethods(String.prototype, 'StringPrototype', [
     'charCodeAt', 'endsWith', 'includes', 'indexOf', 'isWellFormed', 'lastIndexOf', 'padEnd',

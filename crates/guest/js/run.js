@@ -7,11 +7,11 @@
     ArrayIsArray,
     NumberIsInteger,
     ObjectDefineProperty,
+    ObjectHasOwn,
     PromiseResolve,
     RangeError,
     JSONParse,
     ReflectOwnKeys,
-    String,
     StringPrototypeIndexOf,
     StringPrototypeStartsWith,
     TypeError,
@@ -45,6 +45,7 @@
       const name = names[i];
       const handler = exports[name];
       if (typeof name !== 'string' || typeof handler !== 'function') continue;
+      if (!isModule && handler === globalThis[name]) continue; // common code's: no handler of this script
       const phase = StringPrototypeStartsWith(name, 'onPre') ? PRE
         : StringPrototypeStartsWith(name, 'onPost') ? POST : ENDPOINT;
       ObjectDefineProperty(handlers, handlers.length, {
@@ -71,17 +72,22 @@
   let current;
   let request;
   let response;
+  let backend; // what the API tells the modules, if it does: backend.js
+  internal.currentRequest = () => request;
+  internal.currentBackend = () => backend;
 
   const complete = (status, body, headers) => {
     if (!NumberIsInteger(status) || status < 100 || status > 599) {
       internal.fail(RangeError, internal.inspect(status) + ' is not an HTTP status (100 to 599)');
     }
-    native.finish(FINISH_COMPLETED, status, 'body', body, 'headers', headers);
+    native.finish(FINISH_COMPLETED, status, 'body', body, 'headers', headers,
+      'customRequestProperties', internal.changedProperties());
   };
 
   const goOnWith = (body, params) => {
     native.finish(FINISH_CONTINUED, 0, 'body', body, 'params', params,
-      'tempObjectStore', request.tempObjectStore);
+      'tempObjectStore', request.tempObjectStore,
+      'customRequestProperties', internal.changedProperties());
   };
 
   // Goes on with the request (before the operation) or the response (after it) as it now stands.
@@ -124,40 +130,7 @@
     };
   };
 
-  const logger = { __proto__: null };
-  const levels = { __proto__: null, debug: 0, trace: 0, info: 1, log: 1, warn: 2, error: 3, fatal: 3 };
-  const levelNames = ReflectOwnKeys(levels);
-  for (let i = 0; i < levelNames.length; i++) {
-    const level = levels[levelNames[i]];
-    logger[levelNames[i]] = (...values) => native.log(level, internal.format(values));
-  }
-
-  // hostCall(name, args, callback?): asks the host. A promise, or Kinvey's callback(error, result).
-  const hostCall = (name, args, callback) => {
-    const promise = native.call(String(name), args === undefined ? null : args);
-    if (callback === undefined) return promise;
-    if (typeof callback !== 'function') internal.fail(TypeError, 'the callback is not a function');
-    native.then(promise, (result) => { callback(null, result); }, (error) => { callback(error); });
-    return undefined;
-  };
-
-  const modules = { logger, hostCall, request: internal.request };
-  ObjectDefineProperty(modules, 'utils', {
-    __proto__: null,
-    configurable: true,
-    enumerable: true,
-    get() {
-      const utils = internal.kinveyUtils(request);
-      ObjectDefineProperty(modules, 'utils', {
-        __proto__: null, value: utils, writable: true, configurable: true, enumerable: true,
-      });
-      return utils;
-    },
-  });
-
   // ---- the modern form: (request, context) ----
-
-  const context = { logger, hostCall };
 
   // {status, headers?, body?} and nothing else: a document with a `status` field is a document.
   const isResponseLike = (value) => {
@@ -204,15 +177,19 @@
     if (request === null || typeof request !== 'object' || ArrayIsArray(request)) {
       internal.fail(TypeError, 'the request is not a JSON object');
     }
+    if (ObjectHasOwn(request, 'backend')) {
+      backend = request.backend;
+      delete request.backend;
+    }
     const initial = request.response;
     if (initial !== undefined) delete request.response;
     if (current.isModule) {
       response = initial;
-      native.handle(current.handler, request, context, undefined);
+      native.handle(current.handler, request, internal.context, undefined);
       return;
     }
     response = newResponse(initial);
-    native.handle(current.handler, request, response, modules);
+    native.handle(current.handler, request, response, internal.modules);
   };
 
   // What a module's handler returned, or its promise came to. Kinvey's form answers through `response`

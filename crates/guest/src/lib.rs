@@ -10,8 +10,8 @@ include!(concat!(env!("OUT_DIR"), "/generated.rs"));
 /// The WebAssembly module, without data segments: instantiating it writes nothing to memory.
 pub const MODULE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/engine.wasm"));
 
-/// SHA-256 over the module, its data segments and the bootstrap JavaScript: the engine's identity,
-/// part of every snapshot's key.
+/// SHA-256 over the module, its data segments, the bootstrap JavaScript and the libraries: the engine's
+/// identity, part of every snapshot's key.
 pub const DIGEST: [u8; 32] = DIGEST_BYTES;
 
 /// QuickJS-ng's version, e.g. `0.16.2`.
@@ -24,6 +24,10 @@ pub const STACK_BYTES: u32 = STACK;
 /// The bootstrap JavaScript as (file name, source), in the order it must be evaluated, once, into the
 /// pristine image. The names start with `lode:`, by which error stacks are cleared of our frames.
 pub const BOOTSTRAP: &[(&str, &str)] = BOOTSTRAP_FILES;
+
+/// The libraries that scripts can use, as (name, source), in the order of their names: each is evaluated, as
+/// a bootstrap file called `lode:` and its name, into the snapshots of apps that use it, before their scripts.
+pub const LIBRARIES: &[(&str, &str)] = LIBRARY_FILES;
 
 /// The data segments as (address, bytes): the host writes them once, into the first memory.
 pub fn segments() -> impl Iterator<Item = (u32, &'static [u8])> {

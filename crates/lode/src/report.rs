@@ -60,7 +60,7 @@ pub(crate) fn json(report: &Report, build_logs: &[LogLine], timing: &Timing) {
 /// For people.
 pub(crate) fn human(report: &Report, build_logs: &[LogLine], timing: &Timing, sources: &[Source]) {
     match &report.outcome {
-        Outcome::Completed { status, headers, body } => {
+        Outcome::Completed { status, headers, body, .. } => {
             println!("completed, status {status}");
             for (name, value) in headers {
                 println!("{}: {}", printable(name), printable(value));

@@ -39,6 +39,7 @@ mod engine;
 mod guest;
 mod host;
 mod idle;
+mod libraries;
 #[allow(unsafe_code)]
 mod memory;
 #[allow(unsafe_code)]

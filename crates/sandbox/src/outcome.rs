@@ -26,6 +26,10 @@ pub enum Outcome {
         /// The body; absent for none.
         #[serde(skip_serializing_if = "Option::is_none")]
         body: Option<Json>,
+        /// What a script set of the client's custom request properties, which the request's later hooks
+        /// see; absent if it set none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        custom_request_properties: Option<Json>,
     },
     /// A hook let the request go on.
     Continued {
@@ -38,6 +42,10 @@ pub enum Outcome {
         /// What the pre-hook left for the post-hook (Kinvey's `tempObjectStore`).
         #[serde(skip_serializing_if = "Option::is_none")]
         temp_object_store: Option<Json>,
+        /// What a script set of the client's custom request properties, which the request's later hooks
+        /// see; absent if it set none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        custom_request_properties: Option<Json>,
     },
     /// The script threw, rejected, or called `response.error`. Blame: the script.
     Error(ScriptError),

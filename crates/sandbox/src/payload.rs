@@ -27,6 +27,7 @@ pub(crate) struct Finish {
 struct Completed {
     body: Option<Json>,
     headers: Option<BTreeMap<String, serde_json::Value>>,
+    custom_request_properties: Option<Json>,
 }
 
 #[derive(Deserialize)]
@@ -35,6 +36,7 @@ struct Continued {
     body: Option<Json>,
     params: Option<Json>,
     temp_object_store: Option<Json>,
+    custom_request_properties: Option<Json>,
 }
 
 impl Finish {
@@ -47,8 +49,13 @@ impl Finish {
         match self.kind {
             COMPLETED => completed(self.status, &text),
             CONTINUED => match serde_json::from_str(&text) {
-                Ok(Continued { body, params, temp_object_store }) => {
-                    Outcome::Continued { body, params, temp_object_store }
+                Ok(Continued { body, params, temp_object_store, custom_request_properties }) => {
+                    Outcome::Continued {
+                        body,
+                        params,
+                        temp_object_store,
+                        custom_request_properties,
+                    }
                 }
                 Err(error) => malformed(&error),
             },
@@ -61,7 +68,7 @@ impl Finish {
 }
 
 fn completed(status: i32, text: &str) -> Outcome {
-    let Completed { body, headers } = match serde_json::from_str(text) {
+    let Completed { body, headers, custom_request_properties } = match serde_json::from_str(text) {
         Ok(completed) => completed,
         Err(error) => return malformed(&error),
     };
@@ -86,7 +93,7 @@ fn completed(status: i32, text: &str) -> Outcome {
         };
         texts.insert(name, text);
     }
-    Outcome::Completed { status, headers: texts, body }
+    Outcome::Completed { status, headers: texts, body, custom_request_properties }
 }
 
 fn range_error(message: &str) -> ScriptError {

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::engine::{Engine, Inner};
 use crate::guest::Guest;
 use crate::host::LogLine;
+use crate::libraries;
 use crate::memory::{Extent, Image, Origin, PAGE, View};
 use crate::outcome::{Limit, Limits, Outcome, ScriptError};
 use crate::source::Source;
@@ -343,6 +344,14 @@ fn build(
     sources: &[Source],
 ) -> Result<Snapshot, BuildError> {
     let mut digest = Sha256::new();
+    for (name, code) in libraries::used_by(sources) {
+        let evaluated = (|| {
+            let (name, _) = guest.put_text(&format!("lode:{name}"))?;
+            let (code, len) = guest.put_text(code)?;
+            guest.call::<_, ()>(&engine.exports.bootstrap, (name, code, len))
+        })();
+        evaluated.map_err(|error| failure(guest, &error, false))?;
+    }
     for source in sources {
         let (code, kind) = source.to_javascript().map_err(BuildError::Syntax)?;
         for part in [source.name.as_bytes(), code.as_bytes()] {

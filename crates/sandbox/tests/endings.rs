@@ -195,7 +195,7 @@ fn syntax_errors_say_where() {
 
 #[test]
 fn imports_of_what_is_not_there_are_the_scripts_error() {
-    for specifier in ["./nothing.js", "lodash", "../../up.js", "node:fs"] {
+    for specifier in ["./nothing.js", "left-pad", "../../up.js", "node:fs", "lode:lodash"] {
         let source = Source::entry(
             "a/b.mjs",
             format!("import x from '{specifier}'; export function onRequest() {{}}"),

@@ -66,12 +66,22 @@ impl Liar {
     }
 
     fn end(&mut self, run: RunId) {
-        let ending = Ending::Completed { status: 200, headers: vec![], body: Some("\"fine\"") };
+        let ending = Ending::Completed {
+            status: 200,
+            headers: vec![],
+            body: Some("\"fine\""),
+            custom_request_properties: None,
+        };
         self.end_with(run, ending, vec![], Usage { memory_peak: 1, ..Usage::default() });
     }
 
     fn complete(&mut self, run: RunId, status: u16, body: &str) {
-        let ending = Ending::Completed { status, headers: vec![], body: Some(body) };
+        let ending = Ending::Completed {
+            status,
+            headers: vec![],
+            body: Some(body),
+            custom_request_properties: None,
+        };
         self.end_with(run, ending, vec![], Usage::default());
     }
 

@@ -16,6 +16,7 @@ const HERE = path.dirname(fileURLToPath(import.meta.url));
 export const FILES = [
   'primordials', 'errors', 'webidl', 'inspect_leaves', 'inspect', 'console', 'timers', 'text', 'clone', 'url',
   'headers', 'fetch_types', 'egress', 'crypto', 'template', 'kinvey_utils',
+  'data', 'backend', 'services', 'modules',
 ];
 export const source = (name) => fs.readFileSync(path.join(HERE, '..', `${name}.js`), 'utf8');
 

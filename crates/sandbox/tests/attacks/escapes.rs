@@ -14,13 +14,13 @@ fn function_constructors_reach_only_the_guests_own_globals() {
         "const kinds = [function () {}, function* () {}, async function () {}, async function* () {}];
          const found = [];
          for (const kind of kinds) {
-           const made = kind.constructor('return Object.keys(globalThis).concat(typeof process, typeof require, \
+           const made = kind.constructor('return Object.keys(globalThis).concat(typeof process, \
              typeof native, typeof internal, typeof primordials, typeof WebAssembly, typeof SharedArrayBuffer)');
            let result = made();
            if (typeof result.next === 'function') result = result.next();
            result = await result;
            if (!Array.isArray(result)) result = result.value;
-           found.push(result.slice(-7).every((type) => type === 'undefined'));
+           found.push(result.slice(-6).every((type) => type === 'undefined'));
          }
          return found;",
     ));
@@ -42,9 +42,31 @@ fn constructors_of_given_objects_lead_nowhere_else() {
 fn eval_and_function_stay_inside() {
     let outcome = attack(&modern(
         "const direct = eval('typeof request'); const indirect = (0, eval)('typeof request');
-         return [direct, indirect, new Function('return typeof process + typeof require')()];",
+         return [direct, indirect, new Function('return typeof process + typeof module')()];",
     ));
     assert_eq!(body(&outcome), json!(["object", "undefined", "undefinedundefined"]));
+}
+
+/// There is a `require`, and it is not Node's.
+#[test]
+fn require_finds_nothing_outside_the_deployment() {
+    for name in [
+        "fs",
+        "node:fs",
+        "module",
+        "lode:run",
+        "lode:lodash",
+        "__proto__",
+        "constructor",
+        "hasOwnProperty",
+        "",
+        ".",
+        "../../../etc/passwd",
+        "/etc/passwd",
+    ] {
+        let outcome = attack(&modern(&format!("return require('{name}')")));
+        assert_error(&outcome, "Error", "Cannot find module");
+    }
 }
 
 #[test]

@@ -1,0 +1,156 @@
+//! Collections: names of an app, numbers of ours.
+
+use std::sync::Arc;
+
+use crate::connection::{Connection, Known};
+use crate::document::check_name;
+use crate::records::At;
+use crate::{Database, Place, Store, StoreError, indexes};
+
+/// Rows that one step of removing a collection takes: others' writes come in between.
+const STEP: i64 = 1_000;
+
+/// What a step of removing has come to.
+enum Step {
+    Done,
+    More,
+    /// PostgreSQL drops an index outside of any transaction.
+    Index {
+        name: String,
+    },
+}
+
+impl Store {
+    /// The app's collections by name, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn collections(&self, app: &str) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT name FROM collections WHERE app = $1 ORDER BY name";
+        self.read(app.to_owned(), move |app, c| {
+            Box::pin(async move { c.rows(sql, &[app.as_str().into()], |row| row.text(0)).await })
+        })
+        .await
+    }
+
+    /// Removes a collection with its documents, tombstones and indexes. For everybody it is gone at once;
+    /// this returns when nothing is left of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn drop_collection(&self, at: Place<'_>) -> Result<(), StoreError> {
+        self.write(At::from(at), |at, c| {
+            Box::pin(async move {
+                if let Some(number) = number_for_write(c, at).await? {
+                    c.execute("INSERT INTO dropped (collection) VALUES ($1)", &[number.into()])
+                        .await?;
+                    c.execute("DELETE FROM collections WHERE id = $1", &[number.into()]).await?;
+                }
+                Ok(())
+            })
+        })
+        .await?;
+        self.forget_numbers();
+        self.purge().await
+    }
+
+    pub(crate) fn forget_numbers(&self) {
+        if let Database::Postgres(postgres) = &*self.0 {
+            postgres.numbers().clear();
+        }
+    }
+
+    /// Removes what is left of dropped collections.
+    pub(crate) async fn purge(&self) -> Result<(), StoreError> {
+        loop {
+            match self.write((), |(), c| Box::pin(purge_step(c))).await? {
+                Step::Done => return Ok(()),
+                Step::More => {}
+                Step::Index { name } => self.drop_index_named(name).await?,
+            }
+        }
+    }
+}
+
+async fn purge_step(c: &Connection<'_>) -> Result<Step, StoreError> {
+    let sql = "SELECT collection FROM dropped ORDER BY collection LIMIT 1";
+    let Some(number) = c.first(sql, &[], |row| row.int(0)).await? else { return Ok(Step::Done) };
+    let sql = "SELECT name FROM indexes WHERE collection = $1 LIMIT 1";
+    if let Some(name) = c.first(sql, &[number.into()], |row| row.text(0)).await? {
+        if !c.is_sqlite() {
+            return Ok(Step::Index { name });
+        }
+        indexes::drop_on_sqlite(c, &name).await?;
+        return Ok(Step::More);
+    }
+    for table in ["entities", "tombstones"] {
+        let sql = format!(
+            "DELETE FROM {table} WHERE collection = $1 AND id IN
+             (SELECT id FROM {table} WHERE collection = $1 LIMIT {STEP})"
+        );
+        if c.execute(&sql, &[number.into()]).await? > 0 {
+            return Ok(Step::More);
+        }
+    }
+    c.execute("DELETE FROM dropped WHERE collection = $1", &[number.into()]).await?;
+    Ok(Step::More)
+}
+
+/// A collection's number and its indexed fields, for reading; `None` if there is no such collection.
+pub(crate) async fn known(c: &Connection<'_>, at: &At) -> Result<Option<Arc<Known>>, StoreError> {
+    if let Some(known) = c.numbers().and_then(|numbers| numbers.get(&at.app, &at.collection)) {
+        return Ok(Some(known));
+    }
+    let sql = "SELECT c.id, i.field FROM collections c LEFT JOIN indexes i ON i.collection = c.id
+               WHERE c.app = $1 AND c.name = $2";
+    let rows = c
+        .rows(sql, &[at.app.as_str().into(), at.collection.as_str().into()], |row| {
+            Ok((row.int(0)?, row.optional_text(1)?))
+        })
+        .await?;
+    let Some((number, _)) = rows.first() else { return Ok(None) };
+    let mut known = Known { number: *number, indexed: indexes::always() };
+    known.indexed.extend(rows.into_iter().filter_map(|(_, field)| field));
+    let known = Arc::new(known);
+    if let Some(numbers) = c.numbers() {
+        numbers.put(&at.app, &at.collection, Arc::clone(&known));
+    }
+    Ok(Some(known))
+}
+
+/// A collection's number. It stays the collection's until this transaction ends: dropping waits for it.
+pub(crate) async fn number_for_write(
+    c: &Connection<'_>,
+    at: &At,
+) -> Result<Option<i64>, StoreError> {
+    let sql = match c.is_sqlite() {
+        true => "SELECT id FROM collections WHERE app = $1 AND name = $2",
+        false => "SELECT id FROM collections WHERE app = $1 AND name = $2 FOR KEY SHARE",
+    };
+    c.first(sql, &[at.app.as_str().into(), at.collection.as_str().into()], |row| row.int(0)).await
+}
+
+/// A collection's number; the collection is made if it is not there.
+pub(crate) async fn make(c: &Connection<'_>, at: &At) -> Result<i64, StoreError> {
+    if let Some(number) = number_for_write(c, at).await? {
+        return Ok(number);
+    }
+    check_name("a collection's name", &at.collection)?;
+    need_app(c, &at.app).await?;
+    c.execute(
+        "INSERT INTO collections (app, name) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        &[at.app.as_str().into(), at.collection.as_str().into()],
+    )
+    .await?;
+    number_for_write(c, at).await?.ok_or(StoreError::Contended)
+}
+
+/// Makes sure that there is such an app, and that it is not deleted before this transaction ends.
+pub(crate) async fn need_app(c: &Connection<'_>, app: &str) -> Result<(), StoreError> {
+    let sql = match c.is_sqlite() {
+        true => "SELECT 1 FROM apps WHERE key = $1",
+        false => "SELECT 1 FROM apps WHERE key = $1 FOR KEY SHARE",
+    };
+    let found = c.first(sql, &[app.into()], |_| Ok(())).await?;
+    found.ok_or_else(|| StoreError::NoApp(app.to_owned()))
+}

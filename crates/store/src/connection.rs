@@ -1,0 +1,257 @@
+//! What an operation runs on: one connection to either database, so that each operation is written once.
+//!
+//! Operations are `async`. On PostgreSQL they wait for the network; on SQLite every statement is done when
+//! it returns, so an operation's future is ready when it is first polled, on a thread of the store's own.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::query::sql::Dialect;
+use crate::{Document, StoreError, document, postgres, sqlite};
+
+/// A value of a statement. Statements name their parameters `$1`, `$2`… or `?1`, `?2`….
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Param {
+    Null,
+    Int(i64),
+    Real(f64),
+    Text(String),
+    Bytes(Vec<u8>),
+    /// PostgreSQL only: an array of texts.
+    Texts(Vec<String>),
+}
+
+impl From<&str> for Param {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Param {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i64> for Param {
+    fn from(number: i64) -> Self {
+        Self::Int(number)
+    }
+}
+
+impl From<u32> for Param {
+    fn from(number: u32) -> Self {
+        Self::Int(number.into())
+    }
+}
+
+impl From<&[u8; 32]> for Param {
+    fn from(bytes: &[u8; 32]) -> Self {
+        Self::Bytes(bytes.to_vec())
+    }
+}
+
+impl From<crate::query::sql::Param> for Param {
+    fn from(param: crate::query::sql::Param) -> Self {
+        use crate::query::sql::Param as Rendered;
+        match param {
+            Rendered::Text(text) => Self::Text(text),
+            Rendered::Int(number) => Self::Int(number),
+            Rendered::Real(number) => Self::Real(number),
+            Rendered::Bytes(bytes) => Self::Bytes(bytes),
+            Rendered::Texts(texts) => Self::Texts(texts),
+            Rendered::Json(value) => Self::Text(value.to_string()),
+        }
+    }
+}
+
+impl<T: Into<Param>> From<Option<T>> for Param {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// Where statements go.
+pub(crate) enum Connection<'a> {
+    Sqlite(&'a sqlite::Handle),
+    /// Each statement is its own transaction.
+    Postgres(&'a deadpool_postgres::Client, &'a Numbers),
+    PostgresTransaction(&'a deadpool_postgres::Transaction<'a>),
+}
+
+/// One row of an answer; columns are numbered from 0.
+pub(crate) enum Row<'a> {
+    Sqlite(&'a rusqlite::Row<'a>),
+    Postgres(&'a tokio_postgres::Row),
+}
+
+impl Connection<'_> {
+    pub(crate) fn dialect(&self) -> Dialect {
+        if self.is_sqlite() { Dialect::Sqlite } else { Dialect::Postgres }
+    }
+
+    pub(crate) fn is_sqlite(&self) -> bool {
+        matches!(self, Self::Sqlite(_))
+    }
+
+    /// Runs a statement that answers with rows.
+    pub(crate) async fn rows<T: Send>(
+        &self,
+        sql: &str,
+        params: &[Param],
+        map: impl FnMut(&Row<'_>) -> Result<T, StoreError> + Send,
+    ) -> Result<Vec<T>, StoreError> {
+        match self {
+            Self::Sqlite(handle) => handle.rows(sql, params, map),
+            Self::Postgres(client, _) => postgres::rows(*client, sql, params, map).await,
+            Self::PostgresTransaction(client) => postgres::rows(*client, sql, params, map).await,
+        }
+    }
+
+    /// The first row, if there is one.
+    pub(crate) async fn first<T: Send>(
+        &self,
+        sql: &str,
+        params: &[Param],
+        map: impl FnMut(&Row<'_>) -> Result<T, StoreError> + Send,
+    ) -> Result<Option<T>, StoreError> {
+        Ok(self.rows(sql, params, map).await?.into_iter().next())
+    }
+
+    /// Runs a statement and says how many rows it wrote.
+    pub(crate) async fn execute(&self, sql: &str, params: &[Param]) -> Result<u64, StoreError> {
+        match self {
+            Self::Sqlite(handle) => handle.execute(sql, params),
+            Self::Postgres(client, _) => postgres::execute(*client, sql, params).await,
+            Self::PostgresTransaction(client) => postgres::execute(*client, sql, params).await,
+        }
+    }
+
+    /// Waits until no other transaction holds this name, and holds it until this one ends. SQLite's
+    /// writes come one after another anyway.
+    pub(crate) async fn lock(&self, name: &str) -> Result<(), StoreError> {
+        if !self.is_sqlite() {
+            let sql = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+            self.rows(sql, &[name.into()], |_| Ok(())).await?;
+        }
+        Ok(())
+    }
+
+    /// What is remembered of collections' numbers, where that may be relied on.
+    pub(crate) fn numbers(&self) -> Option<&Numbers> {
+        match self {
+            Self::Postgres(_, numbers) => Some(numbers),
+            _ => None,
+        }
+    }
+}
+
+fn unreadable(error: impl std::fmt::Display) -> StoreError {
+    StoreError::unavailable("reading a column", error)
+}
+
+impl Row<'_> {
+    pub(crate) fn int(&self, column: usize) -> Result<i64, StoreError> {
+        match self {
+            Self::Sqlite(row) => row.get(column).map_err(unreadable),
+            Self::Postgres(row) => row.try_get(column).map_err(unreadable),
+        }
+    }
+
+    pub(crate) fn optional_int(&self, column: usize) -> Result<Option<i64>, StoreError> {
+        match self {
+            Self::Sqlite(row) => row.get(column).map_err(unreadable),
+            Self::Postgres(row) => row.try_get(column).map_err(unreadable),
+        }
+    }
+
+    pub(crate) fn text(&self, column: usize) -> Result<String, StoreError> {
+        match self {
+            Self::Sqlite(row) => row.get(column).map_err(unreadable),
+            Self::Postgres(row) => row.try_get(column).map_err(unreadable),
+        }
+    }
+
+    pub(crate) fn optional_text(&self, column: usize) -> Result<Option<String>, StoreError> {
+        match self {
+            Self::Sqlite(row) => row.get(column).map_err(unreadable),
+            Self::Postgres(row) => row.try_get(column).map_err(unreadable),
+        }
+    }
+
+    pub(crate) fn hash(&self, column: usize) -> Result<[u8; 32], StoreError> {
+        let bytes: Vec<u8> = match self {
+            Self::Sqlite(row) => row.get(column).map_err(unreadable)?,
+            Self::Postgres(row) => row.try_get(column).map_err(unreadable)?,
+        };
+        bytes.try_into().map_err(|_| unreadable("a hash does not have 32 bytes"))
+    }
+
+    /// A column of JSON, whatever its type in the database; NULL is `None`.
+    pub(crate) fn json<T: serde::de::DeserializeOwned>(
+        &self,
+        column: usize,
+    ) -> Result<Option<T>, StoreError> {
+        let text = match self {
+            Self::Sqlite(row) => match row.get_ref(column).map_err(unreadable)? {
+                rusqlite::types::ValueRef::Null => None,
+                value => Some(value.as_bytes().map_err(unreadable)?),
+            },
+            Self::Postgres(row) => row
+                .try_get::<_, Option<postgres::JsonText<'_>>>(column)
+                .map_err(unreadable)?
+                .map(|text| text.0),
+        };
+        text.map(|text| serde_json::from_slice(text).map_err(unreadable)).transpose()
+    }
+
+    pub(crate) fn document(&self, column: usize) -> Result<Document, StoreError> {
+        match self {
+            Self::Sqlite(row) => document::decode(
+                row.get_ref(column).and_then(|v| Ok(v.as_bytes()?)).map_err(unreadable)?,
+            ),
+            Self::Postgres(row) => document::decode(
+                row.try_get::<_, postgres::JsonText<'_>>(column).map_err(unreadable)?.0,
+            ),
+        }
+    }
+}
+
+/// How long this is believed before it is looked up again: another host may have dropped the collection and
+/// made one of the same name. Writes never rely on it.
+const BELIEVED: Duration = Duration::from_secs(5);
+
+/// Collections remembered; beyond it all are forgotten, so that names cannot fill the memory.
+const MOST_NUMBERS: usize = 10_000;
+
+/// What reading a collection needs to know of it.
+pub(crate) struct Known {
+    pub(crate) number: i64,
+    /// Fields that an index answers.
+    pub(crate) indexed: Vec<String>,
+}
+
+/// Collections' numbers, so that most reads need one statement and not two.
+#[derive(Default)]
+pub(crate) struct Numbers(Mutex<HashMap<(String, String), (Arc<Known>, Instant)>>);
+
+impl Numbers {
+    pub(crate) fn get(&self, app: &str, collection: &str) -> Option<Arc<Known>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (known, since) = known.get(&(app.to_owned(), collection.to_owned()))?;
+        (since.elapsed() < BELIEVED).then(|| Arc::clone(known))
+    }
+
+    pub(crate) fn put(&self, app: &str, collection: &str, is: Arc<Known>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_NUMBERS {
+            known.clear();
+        }
+        known.insert((app.to_owned(), collection.to_owned()), (is, Instant::now()));
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}

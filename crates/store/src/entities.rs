@@ -1,0 +1,243 @@
+//! Documents: reading, inserting, and what is remembered of those that are gone.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::collections::{known, make};
+use crate::connection::{Connection, Known, Param};
+use crate::document::{check_id, encode, now_ms};
+use crate::query::sql::{Scope, Sql};
+use crate::records::At;
+use crate::{Document, Filter, Group, Place, Query, Store, StoreError};
+
+/// For how long a removed document's id is remembered: Kinvey answers delta sets over 30 days.
+pub const TOMBSTONES_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+impl Store {
+    /// The document with this id.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn get(&self, at: Place<'_>, id: &str) -> Result<Option<Document>, StoreError> {
+        if check_id(id).is_err() {
+            return Ok(None); // Nothing can have been stored under it.
+        }
+        self.read((At::from(at), id.to_owned()), |(at, id), c| {
+            Box::pin(async move {
+                let Some(known) = known(c, at).await? else { return Ok(None) };
+                let sql = "SELECT doc FROM entities WHERE collection = $1 AND id = $2";
+                let params = [known.number.into(), id.as_str().into()];
+                c.first(sql, &params, |row| row.document(0)).await
+            })
+        })
+        .await
+    }
+
+    /// The documents that a query asks for, in its order, with the fields that it asks for.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`] if it cannot be done; [`StoreError::TooSlow`].
+    pub async fn find(&self, at: Place<'_>, query: &Query) -> Result<Vec<Document>, StoreError> {
+        self.read((At::from(at), query.clone()), |(at, query), c| {
+            Box::pin(async move {
+                let Some(known) = known(c, at).await? else { return Ok(Vec::new()) };
+                let (sql, params) = rendered(scope(c, &known).select(query)?);
+                c.rows(&sql, &params, |row| {
+                    let mut document = row.document(1)?;
+                    if let Some(fields) = &query.fields {
+                        fields.apply(&mut document);
+                    }
+                    Ok(document)
+                })
+                .await
+            })
+        })
+        .await
+    }
+
+    /// How many documents match.
+    ///
+    /// # Errors
+    /// As [`Store::find`].
+    pub async fn count(&self, at: Place<'_>, filter: &Filter) -> Result<u64, StoreError> {
+        self.read((At::from(at), filter.clone()), |(at, filter), c| {
+            Box::pin(async move {
+                let Some(known) = known(c, at).await? else { return Ok(0) };
+                let (sql, params) = rendered(scope(c, &known).count(filter)?);
+                let count = c.first(&sql, &params, |row| row.int(0)).await?;
+                Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0))
+            })
+        })
+        .await
+    }
+
+    /// Inserts documents: all of them or none.
+    ///
+    /// # Errors
+    /// [`StoreError::Duplicate`] names an id that is there already, or twice among these;
+    /// [`StoreError::Invalid`]; [`StoreError::NoApp`].
+    pub async fn insert(&self, at: Place<'_>, documents: Vec<Document>) -> Result<(), StoreError> {
+        let rows = documents.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
+        drop(documents);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.write_one((At::from(at), rows), |(at, rows), c| {
+            Box::pin(async move {
+                if c.is_sqlite() {
+                    let number = make(c, at).await?;
+                    for (id, text) in rows {
+                        insert_one(c, number, id, text).await?;
+                    }
+                    return Ok(());
+                }
+                insert_together(c, at, rows).await
+            })
+        })
+        .await
+    }
+
+    /// The ids of documents that were removed at or after a time (milliseconds since 1970) and are not
+    /// there again, the earliest first. Removals older than [`TOMBSTONES_KEPT`] may be missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn deleted_since(
+        &self,
+        at: Place<'_>,
+        since_ms: i64,
+    ) -> Result<Vec<String>, StoreError> {
+        self.read((At::from(at), since_ms), |(at, since_ms), c| {
+            Box::pin(async move {
+                let Some(known) = known(c, at).await? else { return Ok(Vec::new()) };
+                let sql = "SELECT t.id FROM tombstones t
+                    WHERE t.collection = $1 AND t.deleted_ms >= $2 AND NOT EXISTS
+                        (SELECT 1 FROM entities e WHERE e.collection = t.collection AND e.id = t.id)
+                    ORDER BY t.deleted_ms, t.id";
+                let params = [known.number.into(), (*since_ms).into()];
+                c.rows(sql, &params, |row| row.text(0)).await
+            })
+        })
+        .await
+    }
+}
+
+/// Inserts one document; a taken id fails and leaves the transaction usable.
+pub(crate) async fn insert_one(
+    c: &Connection<'_>,
+    collection: i64,
+    id: &str,
+    text: &str,
+) -> Result<(), StoreError> {
+    let sql = match c.is_sqlite() {
+        true => {
+            "INSERT INTO entities (collection, id, doc) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
+        }
+        false => {
+            "INSERT INTO entities (collection, id, doc) VALUES ($1, $2, ($3::text)::jsonb)
+             ON CONFLICT DO NOTHING"
+        }
+    };
+    if c.execute(sql, &[collection.into(), id.into(), text.into()]).await? == 0 {
+        return Err(StoreError::Duplicate { id: id.to_owned() });
+    }
+    Ok(())
+}
+
+/// On PostgreSQL: all documents in one statement, which also holds on to the collection.
+async fn insert_together(
+    c: &Connection<'_>,
+    at: &At,
+    rows: &[(String, String)],
+) -> Result<(), StoreError> {
+    let sql = "WITH c AS (SELECT id FROM collections WHERE app = $1 AND name = $2 FOR KEY SHARE)
+        INSERT INTO entities (collection, id, doc)
+        SELECT c.id, t.id, t.doc::jsonb FROM c, unnest($3::text[], $4::text[]) AS t (id, doc)";
+    let (ids, texts): (Vec<_>, Vec<_>) = rows.iter().cloned().unzip();
+    let params = [
+        at.app.as_str().into(),
+        at.collection.as_str().into(),
+        Param::Texts(ids),
+        Param::Texts(texts),
+    ];
+    // Twice when the collection has to be made first, more often only if others keep dropping it.
+    for _ in 0..8 {
+        match c.execute(sql, &params).await {
+            Ok(0) => make(c, at).await?,
+            Ok(_) => return Ok(()),
+            Err(StoreError::Duplicate { .. }) => return Err(taken(c, at, rows).await?),
+            Err(error) => return Err(error),
+        };
+    }
+    Err(StoreError::Contended)
+}
+
+/// Which of these ids is taken.
+async fn taken(
+    c: &Connection<'_>,
+    at: &At,
+    rows: &[(String, String)],
+) -> Result<StoreError, StoreError> {
+    let mut seen = std::collections::HashSet::new();
+    let twice = rows.iter().map(|(id, _)| id).find(|id| !seen.insert(id.as_str()));
+    let mut id = twice.cloned();
+    if id.is_none() && rows.len() > 1 {
+        let sql = "SELECT e.id FROM entities e JOIN collections c ON c.id = e.collection
+            WHERE c.app = $1 AND c.name = $2 AND e.id = ANY($3) LIMIT 1";
+        let ids = rows.iter().map(|(id, _)| id.clone()).collect();
+        let params = [at.app.as_str().into(), at.collection.as_str().into(), Param::Texts(ids)];
+        id = c.first(sql, &params, |row| row.text(0)).await?;
+    }
+    // It may have been removed meanwhile; then any name will do.
+    Ok(StoreError::Duplicate { id: id.unwrap_or_else(|| rows[0].0.clone()) })
+}
+
+/// Removes documents by id and remembers that they are gone. Returns how many there were.
+pub(crate) async fn bury(
+    c: &Connection<'_>,
+    collection: i64,
+    ids: &[String],
+) -> Result<u64, StoreError> {
+    let now = now_ms();
+    let mut removed = 0;
+    if c.is_sqlite() {
+        for id in ids {
+            let row = [collection.into(), id.as_str().into()];
+            let sql = "DELETE FROM entities WHERE collection = $1 AND id = $2";
+            if c.execute(sql, &row).await? == 0 {
+                continue;
+            }
+            removed += 1;
+            let [collection, id] = row;
+            let sql = "INSERT INTO tombstones (collection, id, deleted_ms) VALUES ($1, $2, $3)
+                ON CONFLICT (collection, id) DO UPDATE SET deleted_ms = excluded.deleted_ms";
+            c.execute(sql, &[collection, id, now.into()]).await?;
+        }
+    } else {
+        let sql = "WITH gone AS
+                (DELETE FROM entities WHERE collection = $1 AND id = ANY($2) RETURNING id)
+            INSERT INTO tombstones (collection, id, deleted_ms) SELECT $1, id, $3 FROM gone
+            ON CONFLICT (collection, id) DO UPDATE SET deleted_ms = excluded.deleted_ms";
+        let params = [collection.into(), Param::Texts(ids.to_vec()), now.into()];
+        removed = c.execute(sql, &params).await?;
+    }
+    let kept = i64::try_from(TOMBSTONES_KEPT.as_millis()).unwrap_or(i64::MAX);
+    c.execute(
+        "DELETE FROM tombstones WHERE collection = $1 AND deleted_ms < $2",
+        &[collection.into(), (now - kept).into()],
+    )
+    .await?;
+    Ok(removed)
+}
+
+pub(crate) fn scope<'k>(c: &Connection<'_>, known: &'k Known) -> Scope<'k> {
+    Scope { dialect: c.dialect(), collection: known.number, indexed: &known.indexed }
+}
+
+pub(crate) fn rendered(sql: Sql) -> (String, Vec<Param>) {
+    (sql.text, sql.params.into_iter().map(Param::from).collect())
+}
+
+#[allow(dead_code)]
+fn later(_: &Group, _: &Value) {}

@@ -1,0 +1,122 @@
+//! What lode keeps: apps, their documents, deployments, users' credentials and sessions, in SQLite or in
+//! PostgreSQL.
+//!
+//! Every operation is written once, over [`connection::Connection`]; the two databases differ in how they
+//! are reached. SQLite: one thread writes with group commit, several read. PostgreSQL: a pool.
+#![forbid(unsafe_code)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+mod apps;
+mod change;
+mod collections;
+mod connection;
+mod document;
+mod entities;
+mod error;
+mod indexes;
+mod job;
+mod kept;
+mod migrations;
+mod modify;
+mod postgres;
+pub mod query;
+mod records;
+mod sqlite;
+mod users;
+
+pub use change::Change;
+pub use document::{DEEPEST, LONGEST_ID};
+pub use entities::TOMBSTONES_KEPT;
+pub use error::StoreError;
+pub use indexes::MOST_INDEXES;
+pub use modify::{RemoveHow, UpdateHow, Updated};
+pub use query::{
+    Document, Filter, FindAndModify, Group, Modify, Projection, Query, QueryError, SortKey, Update,
+};
+pub use records::{AppRecord, Credential, DeploymentRecord, DeploymentSummary, Place, Session};
+
+use job::Operation;
+
+/// For how long a query may look at data before it is ended: longer than any request waits for its answer.
+pub const SLOWEST_QUERY: Duration = Duration::from_secs(10);
+
+/// A database that is open. Clones share it. It closes when the last is dropped, which waits for what is
+/// being written.
+#[derive(Clone)]
+pub struct Store(Arc<Database>);
+
+enum Database {
+    Sqlite(sqlite::Sqlite),
+    Postgres(postgres::Postgres),
+}
+
+impl Store {
+    /// Opens `sqlite:DIRECTORY` (made if it is not there) or `postgres://…`, and brings its layout up to
+    /// date. With `sslmode=require` PostgreSQL's certificate is verified, by the public authorities or
+    /// those of the file `sslrootcert`; other modes than that are not encrypted.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`] if a newer program made the database; [`StoreError::Unavailable`] if it cannot
+    /// be reached, or if another process has the directory open.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let database = if let Some(directory) = url.strip_prefix("sqlite:") {
+            let directory = Path::new(directory).to_owned();
+            let opened =
+                tokio::task::spawn_blocking(move || sqlite::Sqlite::open(&directory)).await;
+            Database::Sqlite(opened.map_err(|e| StoreError::unavailable("opening", e))??)
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Database::Postgres(postgres::Postgres::open(url).await?)
+        } else {
+            return Err(StoreError::Unavailable(
+                "a store's URL is sqlite:DIRECTORY or postgres://…".into(),
+            ));
+        };
+        let store = Self(Arc::new(database));
+        // What a process that ended in the middle of it left over.
+        store.purge().await?;
+        Ok(store)
+    }
+
+    /// Runs an operation that only reads.
+    async fn read<A, T, F>(&self, arguments: A, operation: F) -> Result<T, StoreError>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+        F: Operation<A, T>,
+    {
+        match &*self.0 {
+            Database::Sqlite(sqlite) => sqlite.read(arguments, operation).await,
+            Database::Postgres(postgres) => postgres.direct(arguments, operation).await,
+        }
+    }
+
+    /// Runs an operation in a transaction; on PostgreSQL again if it lost a race.
+    async fn write<A, T, F>(&self, arguments: A, operation: F) -> Result<T, StoreError>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+        F: Operation<A, T>,
+    {
+        match &*self.0 {
+            Database::Sqlite(sqlite) => sqlite.write(arguments, operation).await,
+            Database::Postgres(postgres) => postgres.write(arguments, operation).await,
+        }
+    }
+
+    /// Runs an operation of which one statement is all that must not come to half: on PostgreSQL that
+    /// saves beginning and ending a transaction.
+    async fn write_one<A, T, F>(&self, arguments: A, operation: F) -> Result<T, StoreError>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+        F: Operation<A, T>,
+    {
+        match &*self.0 {
+            Database::Sqlite(sqlite) => sqlite.write(arguments, operation).await,
+            Database::Postgres(postgres) => postgres.direct(arguments, operation).await,
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Dotted paths, and the values they reach in a document: through objects, arrays of objects, and positions.
+
+use serde_json::{Map, Value};
+
+use super::error::{QueryError, refuse, shown};
+
+/// Bytes of a path. Far above any real field name, and below what a database takes as a name in an index.
+const MAX_BYTES: usize = 500;
+
+/// Segments of a path: MongoDB nests documents to 100 levels, real ones to 5.
+const MAX_SEGMENTS: usize = 20;
+
+/// A field of a document, as `address.street` or `lines.0.price`. The empty path is the value itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Path {
+    segments: Vec<String>,
+}
+
+/// Where a path starts.
+#[derive(Clone, Copy)]
+pub(crate) enum Root<'a> {
+    /// At a document.
+    Document(&'a Map<String, Value>),
+    /// At an element of an array, or at a document that is a value.
+    Value(&'a Value),
+}
+
+impl Path {
+    /// The value itself: what the operators inside `$elemMatch` speak about.
+    pub(crate) const ITSELF: Self = Self { segments: Vec::new() };
+
+    /// Reads a dotted path.
+    ///
+    /// # Errors
+    /// An empty segment, one that begins with `$`, a NUL, or too long a path.
+    pub fn parse(text: &str) -> Result<Self, QueryError> {
+        if text.len() > MAX_BYTES {
+            return refuse!("the field name {} is longer than {MAX_BYTES} bytes", shown(text));
+        }
+        let segments: Vec<String> = text.split('.').map(str::to_owned).collect();
+        if segments.len() > MAX_SEGMENTS {
+            return refuse!("the field {} has more than {MAX_SEGMENTS} parts", shown(text));
+        }
+        for segment in &segments {
+            if segment.is_empty() {
+                return refuse!("the field name {} is empty or has an empty part", shown(text));
+            }
+            if segment.starts_with('$') {
+                return refuse!("the field name {} has a part that begins with $", shown(text));
+            }
+            if segment.contains('\0') {
+                return refuse!("the field name {} holds a NUL", shown(text));
+            }
+        }
+        Ok(Self { segments })
+    }
+
+    /// Its parts, outermost first.
+    pub fn segments(&self) -> &[String] {
+        &self.segments
+    }
+
+    /// As it was written.
+    pub fn dotted(&self) -> String {
+        self.segments.join(".")
+    }
+
+    /// Whether a part could be a position in an array.
+    pub(crate) fn has_position(&self) -> bool {
+        self.segments.iter().any(|segment| position(segment).is_some())
+    }
+
+    /// Whether `test` holds for one of the values that this path reaches, as MongoDB reaches them; `None` is a
+    /// missing one. With `fan_out` an array at the end gives its elements, then itself.
+    pub(crate) fn any(
+        &self,
+        root: Root<'_>,
+        fan_out: bool,
+        test: &mut dyn FnMut(Option<&Value>) -> bool,
+    ) -> bool {
+        match (root, self.segments.split_first()) {
+            (Root::Value(value), None) => test(Some(value)),
+            (Root::Document(_), None) => test(None),
+            (Root::Value(value), Some((first, rest))) => {
+                onward(member(value, first), rest, fan_out, test)
+            }
+            (Root::Document(document), Some((first, rest))) => {
+                onward(document.get(first), rest, fan_out, test)
+            }
+        }
+    }
+
+    /// The value at the path, through objects only.
+    pub(crate) fn plain<'a>(&self, document: &'a Map<String, Value>) -> Option<&'a Value> {
+        let (first, rest) = self.segments.split_first()?;
+        rest.iter().try_fold(document.get(first)?, |value, segment| value.as_object()?.get(segment))
+    }
+}
+
+/// The position that a segment names: digits without a leading zero.
+pub(crate) fn position(segment: &str) -> Option<usize> {
+    let plain = segment == "0" || !segment.starts_with('0');
+    // Nine digits: no document is that long, and every database's integer holds them.
+    let digits = segment.len() <= 9 && segment.bytes().all(|b| b.is_ascii_digit());
+    if plain && digits { segment.parse().ok() } else { None }
+}
+
+/// From a document, or from an array that is looked at as one (its positions are its fields).
+fn within(
+    value: &Value,
+    segments: &[String],
+    fan_out: bool,
+    test: &mut dyn FnMut(Option<&Value>) -> bool,
+) -> bool {
+    let Some((first, rest)) = segments.split_first() else { return test(Some(value)) };
+    onward(member(value, first), rest, fan_out, test)
+}
+
+fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+    match value {
+        Value::Object(object) => object.get(name),
+        Value::Array(array) => position(name).and_then(|at| array.get(at)),
+        _ => None,
+    }
+}
+
+fn onward(
+    found: Option<&Value>,
+    rest: &[String],
+    fan_out: bool,
+    test: &mut dyn FnMut(Option<&Value>) -> bool,
+) -> bool {
+    match found {
+        Some(whole @ Value::Array(array)) => across(whole, array, rest, fan_out, test),
+        Some(value) if rest.is_empty() => test(Some(value)),
+        Some(value @ Value::Object(_)) => within(value, rest, fan_out, test),
+        Some(_) | None => test(None),
+    }
+}
+
+/// Over an array that the path met.
+fn across(
+    whole: &Value,
+    array: &[Value],
+    rest: &[String],
+    fan_out: bool,
+    test: &mut dyn FnMut(Option<&Value>) -> bool,
+) -> bool {
+    let Some((first, after)) = rest.split_first() else {
+        return fan_out && array.iter().any(|element| test(Some(element))) || test(Some(whole));
+    };
+    let at = position(first);
+    array.iter().enumerate().any(|(index, element)| {
+        if element.is_object() && within(element, rest, fan_out, test) {
+            return true;
+        }
+        if at != Some(index) {
+            return false;
+        }
+        match element {
+            // The position is the end of the path: the element as it is, an array too.
+            element if after.is_empty() => test(Some(element)),
+            Value::Object(_) | Value::Array(_) => within(element, after, fan_out, test),
+            _ => false,
+        }
+    })
+}
+
+impl Path {
+    /// `_id`.
+    pub(crate) fn of_id() -> Self {
+        Self { segments: vec!["_id".into()] }
+    }
+
+    /// Whether it is `_id`.
+    pub(crate) fn is_id(&self) -> bool {
+        self.segments == ["_id"]
+    }
+}

@@ -1,0 +1,135 @@
+//! One SQLite connection, and how statements run on it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Connection as Database, ErrorCode, ToSql};
+
+use crate::connection::{Param, Row};
+use crate::{SLOWEST_QUERY, StoreError};
+
+/// Instructions of SQLite's machine between two looks at the clock: less than a millisecond.
+const INSTRUCTIONS: i32 = 20_000;
+
+/// A connection that one thread owns.
+pub(crate) struct Handle {
+    // The mutex is never waited for. It makes the handle `Sync`, so that the operations' futures, which
+    // are the same for both databases, are `Send`.
+    database: Mutex<Database>,
+    deadline: Arc<Deadline>,
+}
+
+struct Deadline {
+    start: Instant,
+    /// Milliseconds after `start`; 0: none.
+    at: AtomicU64,
+}
+
+impl Deadline {
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn is_over(&self) -> bool {
+        let at = self.at.load(Ordering::Relaxed);
+        at != 0 && self.now() > at
+    }
+}
+
+impl Handle {
+    pub(crate) fn new(mut database: Database) -> Result<Self, StoreError> {
+        let deadline = Arc::new(Deadline { start: Instant::now(), at: AtomicU64::new(0) });
+        let watched = Arc::clone(&deadline);
+        database
+            .progress_handler(INSTRUCTIONS, Some(move || watched.is_over()))
+            .map_err(|e| StoreError::unavailable("setting up a connection", e))?;
+        Ok(Self { database: Mutex::new(database), deadline })
+    }
+
+    pub(super) fn database(&self) -> MutexGuard<'_, Database> {
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn rows<T>(
+        &self,
+        sql: &str,
+        params: &[Param],
+        mut map: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let database = self.database();
+        let mut statement = prepare(&database, sql, params)?;
+        let slowest = u64::try_from(SLOWEST_QUERY.as_millis()).unwrap_or(u64::MAX);
+        // Only what looks for rows is interrupted: SQLite undoes the whole transaction, with others'
+        // writes in it, when it interrupts a statement that writes.
+        self.deadline.at.store(self.deadline.now() + slowest, Ordering::Relaxed);
+        let mut found = Vec::new();
+        let outcome = (|| {
+            let mut rows = statement.raw_query();
+            while let Some(row) = rows.next().map_err(|e| failed(&e))? {
+                found.push(map(&Row::Sqlite(row))?);
+            }
+            Ok(())
+        })();
+        self.deadline.at.store(0, Ordering::Relaxed);
+        outcome.map(|()| found)
+    }
+
+    pub(crate) fn execute(&self, sql: &str, params: &[Param]) -> Result<u64, StoreError> {
+        let database = self.database();
+        let mut statement = prepare(&database, sql, params)?;
+        let written = statement.raw_execute().map_err(|e| failed(&e))?;
+        Ok(written as u64)
+    }
+}
+
+fn prepare<'d>(
+    database: &'d Database,
+    sql: &str,
+    params: &[Param],
+) -> Result<CachedStatement<'d>, StoreError> {
+    let mut statement = database.prepare_cached(sql).map_err(|e| failed(&e))?;
+    for index in 1..=statement.parameter_count() {
+        // "$2" and "?2" are the second parameter, wherever in the text they come first.
+        let number = statement
+            .parameter_name(index)
+            .and_then(|name| name.get(1..)?.parse::<usize>().ok())
+            .unwrap_or(index);
+        let value = number.checked_sub(1).and_then(|n| params.get(n)).ok_or_else(|| {
+            StoreError::Unavailable(format!("a statement lacks its parameter {number}"))
+        })?;
+        statement.raw_bind_parameter(index, value).map_err(|e| failed(&e))?;
+    }
+    Ok(statement)
+}
+
+fn failed(error: &rusqlite::Error) -> StoreError {
+    if let Some(SQLITE_CONSTRAINT_PRIMARYKEY | SQLITE_CONSTRAINT_UNIQUE) =
+        error.sqlite_error().map(|e| e.extended_code)
+    {
+        // Whoever ran the statement knows the id.
+        return StoreError::Duplicate { id: String::new() };
+    }
+    match error.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => StoreError::TooSlow,
+        Some(ErrorCode::TooBig) => StoreError::Invalid("the document is too large".into()),
+        _ => StoreError::unavailable("sqlite", error),
+    }
+}
+
+impl ToSql for Param {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(number) => ValueRef::Integer(*number),
+            Self::Real(number) => ValueRef::Real(*number),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Bytes(bytes) => ValueRef::Blob(bytes),
+            Self::Texts(_) => {
+                return Err(rusqlite::Error::ToSqlConversionFailure("SQLite has no arrays".into()));
+            }
+        }))
+    }
+}

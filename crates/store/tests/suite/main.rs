@@ -1,0 +1,140 @@
+//! One suite for both databases: each case is a test on SQLite, and all of them run, one after another,
+//! against a real PostgreSQL server.
+
+use std::pin::Pin;
+
+use lode_store::{AppRecord, Document, Filter, Place, Query, Store};
+use serde_json::{Value, json};
+
+mod apps;
+mod cluster;
+mod concurrent;
+mod entities;
+mod indexes;
+mod kept;
+mod modify;
+mod sqlite_only;
+mod users;
+
+/// An empty database with an app `kid_a`.
+struct Fixture {
+    store: Store,
+    url: String,
+    // SQLite's directory, which goes with the test.
+    _directory: Option<tempfile::TempDir>,
+}
+
+const APP: &str = "kid_a";
+const ORDERS: Place<'static> = Place { app: APP, collection: "orders" };
+
+impl Fixture {
+    async fn sqlite() -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let url = format!("sqlite:{}", directory.path().display());
+        Self::open(url, Some(directory)).await
+    }
+
+    async fn open(url: String, directory: Option<tempfile::TempDir>) -> Self {
+        let store = Store::open(&url).await.expect("an open store");
+        store.create_app(&app(APP)).await.expect("an app");
+        Self { store, url, _directory: directory }
+    }
+
+    fn is_sqlite(&self) -> bool {
+        self.url.starts_with("sqlite:")
+    }
+
+    async fn insert(&self, at: Place<'_>, document: Value) {
+        self.store.insert(at, vec![doc(document)]).await.expect("an insert");
+    }
+
+    async fn ids(&self, at: Place<'_>, filter: Value) -> Vec<String> {
+        let query = Query { filter: filter_of(filter), ..Query::default() };
+        let found = self.store.find(at, &query).await.expect("a find");
+        found.iter().map(|d| d["_id"].as_str().expect("an _id").to_owned()).collect()
+    }
+}
+
+fn app(key: &str) -> AppRecord {
+    AppRecord {
+        key: key.to_owned(),
+        name: format!("the app {key}"),
+        app_secret_hash: [1; 32],
+        master_secret_hash: [2; 32],
+        settings: json!({ "quota": 3 }),
+        active: None,
+        created_ms: 1_700_000_000_000,
+    }
+}
+
+fn doc(value: Value) -> Document {
+    match value {
+        Value::Object(document) => document,
+        other => panic!("not a document: {other}"),
+    }
+}
+
+fn filter_of(value: Value) -> Filter {
+    Filter::parse(&value).expect("a filter")
+}
+
+type Case = fn(Fixture) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+macro_rules! suite {
+    ($($module:ident: $($case:ident),+;)+) => {
+        mod sqlite {
+            $(mod $module {
+                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    crate::$module::$case(crate::Fixture::sqlite().await).await;
+                })+
+            })+
+        }
+
+        const CASES: &[(&str, Case)] = &[
+            $($((
+                concat!(stringify!($module), "::", stringify!($case)),
+                |fixture| Box::pin($module::$case(fixture)),
+            ),)+)+
+        ];
+    };
+}
+
+suite! {
+    entities: stored_and_read_back, duplicates_insert_nothing, ids_and_documents_that_cannot_be_stored,
+        numbers_come_back_exactly, apps_do_not_see_each_other, a_collection_is_dropped_with_all_of_it,
+        removed_ids_are_remembered, without_an_app_nothing_is_stored, query_with_order_page_and_fields,
+        unknown_collections_read_as_empty;
+    modify: change_reads_decides_and_writes, update_one_many_and_upsert, remove_one_and_all,
+        find_and_modify_answers_before_or_after, the_id_cannot_be_changed, more_than_a_page;
+    concurrent: no_update_is_lost, each_finds_another, a_failing_write_takes_no_other_along,
+        upserts_insert_once, changes_that_insert_collide, numbers_of_deployments;
+    apps: made_saved_and_deleted, deployments_are_numbered_and_activated, deleting_leaves_nothing_behind;
+    users: credentials, sessions;
+    kept: only_the_newest_stay;
+    indexes: made_listed_and_dropped, the_planner_uses_them, long_values_do_not_break;
+}
+
+#[test]
+fn postgres() {
+    // The data is thrown away: nothing has to reach the disk.
+    let mut cluster = cluster::Cluster::start(&["fsync=off"]);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let mut failed = Vec::new();
+    for (name, case) in CASES {
+        let url = runtime.block_on(cluster.database());
+        let outcome = runtime.block_on(async move {
+            tokio::spawn(async move { case(Fixture::open(url, None).await).await }).await
+        });
+        if outcome.is_err() {
+            failed.push(name);
+        }
+    }
+    drop(runtime);
+    drop(cluster);
+    assert!(failed.is_empty(), "on PostgreSQL these failed (see above): {failed:?}");
+}

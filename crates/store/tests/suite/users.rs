@@ -1,0 +1,71 @@
+use lode_store::{Credential, Session, StoreError};
+
+use crate::{APP, Fixture, app};
+
+fn credential(user_id: &str, username: &str) -> Credential {
+    Credential {
+        user_id: user_id.to_owned(),
+        username: username.to_owned(),
+        password_hash: format!("hash of {user_id}"),
+    }
+}
+
+pub(crate) async fn credentials(f: Fixture) {
+    f.store.create_app(&app("kid_b")).await.expect("an app");
+    let ada = credential("u1", "ada");
+    f.store.set_credential(APP, &ada).await.expect("a credential");
+    f.store.set_credential(APP, &credential("u2", "bob")).await.expect("a credential");
+    // Another app's ada.
+    f.store.set_credential("kid_b", &credential("u1", "ada")).await.expect("a credential");
+    assert_eq!(f.store.credential(APP, "ada").await, Ok(Some(ada.clone())));
+    assert_eq!(f.store.credential_of(APP, "u1").await, Ok(Some(ada)));
+    assert_eq!(f.store.credential(APP, "Ada").await, Ok(None));
+    assert_eq!(f.store.credential(APP, "a\0").await, Ok(None));
+
+    let taken = StoreError::Duplicate { id: "ada".to_owned() };
+    assert_eq!(f.store.set_credential(APP, &credential("u3", "ada")).await, Err(taken.clone()));
+    assert_eq!(f.store.rename_credential(APP, "u2", "ada").await, Err(taken));
+    assert_eq!(f.store.rename_credential(APP, "u2", "bert").await, Ok(true));
+    assert_eq!(f.store.rename_credential(APP, "u9", "zoe").await, Ok(false));
+    assert_eq!(f.store.credential(APP, "bob").await, Ok(None));
+    assert_eq!(f.store.set_password(APP, "u2", "new").await, Ok(true));
+    let bert = f.store.credential(APP, "bert").await.expect("a read").expect("bert");
+    assert_eq!((bert.user_id.as_str(), bert.password_hash.as_str()), ("u2", "new"));
+    // Set again for the same user: replaced.
+    f.store.set_credential(APP, &credential("u2", "bea")).await.expect("a credential");
+    assert_eq!(f.store.credential(APP, "bert").await, Ok(None));
+    assert_eq!(f.store.remove_credential(APP, "u2").await, Ok(true));
+    assert_eq!(f.store.remove_credential(APP, "u2").await, Ok(false));
+    assert!(f.store.credential("kid_b", "ada").await.expect("a read").is_some());
+}
+
+pub(crate) async fn sessions(f: Fixture) {
+    let session = |token: u8, user_id: &str| Session {
+        token_hash: [token; 32],
+        app: APP.to_owned(),
+        user_id: user_id.to_owned(),
+        created_ms: 1_000,
+        expires_ms: i64::MAX,
+    };
+    for (token, user_id) in [(1, "u1"), (2, "u1"), (3, "u2")] {
+        f.store.add_session(&session(token, user_id)).await.expect("a session");
+    }
+    assert_eq!(f.store.session(&[1; 32]).await, Ok(Some(session(1, "u1"))));
+    assert_eq!(f.store.session(&[9; 32]).await, Ok(None));
+    let twice = f.store.add_session(&session(1, "u2")).await;
+    assert!(matches!(twice, Err(StoreError::Duplicate { .. })), "{twice:?}");
+    assert_eq!(f.store.remove_session(&[1; 32]).await, Ok(true));
+    assert_eq!(f.store.remove_session(&[1; 32]).await, Ok(false));
+    assert_eq!(f.store.remove_sessions_of(APP, "u1").await, Ok(1));
+    assert!(f.store.session(&[3; 32]).await.expect("a read").is_some());
+    // A user who goes takes the sessions along.
+    f.store.set_credential(APP, &credential("u2", "bob")).await.expect("a credential");
+    assert_eq!(f.store.remove_credential(APP, "u2").await, Ok(true));
+    assert_eq!(f.store.session(&[3; 32]).await, Ok(None));
+    // Those that have expired are cleared away by the next.
+    let expired = Session { expires_ms: 2_000, ..session(4, "u1") };
+    f.store.add_session(&expired).await.expect("a session");
+    assert_eq!(f.store.session(&[4; 32]).await, Ok(Some(expired)));
+    f.store.add_session(&session(5, "u1")).await.expect("a session");
+    assert_eq!(f.store.session(&[4; 32]).await, Ok(None));
+}
