@@ -1,7 +1,7 @@
 //! One API request: whose, to which app, and what it may use.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
@@ -30,6 +30,8 @@ pub(crate) struct Call {
     pub(crate) budget: Arc<Budget>,
     /// The run that makes the request, if a script does.
     pub(crate) run: Option<Arc<Run>>,
+    /// The client's custom request properties, as its header had them or a hook left them.
+    pub(crate) custom: Mutex<Option<Value>>,
 }
 
 impl FromRequestParts<Api> for Call {
@@ -65,6 +67,7 @@ impl FromRequestParts<Api> for Call {
             params,
             budget,
             run,
+            custom: Mutex::new(custom_properties(&parts.headers)),
         })
     }
 }
@@ -138,6 +141,12 @@ pub(crate) fn check_id(id: &str) -> Result<(), ApiError> {
         return Err(ApiError::new(Kind::InvalidIdentifier, "an _id is a text of 1 to 256 bytes"));
     }
     Ok(())
+}
+
+/// Kinvey's header for what clients tell hooks: a JSON object. What is none is ignored, as it was there.
+fn custom_properties(headers: &HeaderMap) -> Option<Value> {
+    let text = headers.get("x-kinvey-custom-request-properties")?.to_str().ok()?;
+    serde_json::from_str(text).ok().filter(Value::is_object)
 }
 
 /// A JSON answer.

@@ -21,6 +21,7 @@ mod nested;
 mod password;
 mod pipeline;
 mod query;
+mod recordings;
 mod rpc;
 mod run;
 mod schedule;

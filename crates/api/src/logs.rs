@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use lode_worker::broker::log::sanitize;
 use lode_worker::{LogLevel, LogLine};
@@ -16,6 +17,8 @@ const LINES: usize = 500;
 const LINE_BYTES: usize = 4 << 10;
 /// Lines that a slow follower may be behind before it misses some.
 const BEHIND: usize = 1_000;
+/// A flood of failures is not to become a flood of writes.
+const KEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// One line of an app's log.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -37,6 +40,8 @@ pub(crate) struct Line {
 struct AppLog {
     last: VecDeque<Arc<Line>>,
     follow: Option<broadcast::Sender<Arc<Line>>>,
+    /// When a failed run of it was kept.
+    kept: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -104,6 +109,17 @@ impl Logs {
         let log = logs.entry(app.to_owned()).or_default();
         let follow = log.follow.get_or_insert_with(|| broadcast::channel(BEHIND).0);
         (log.last.iter().cloned().collect(), follow.subscribe())
+    }
+
+    /// Whether a failed run of an app is to be kept now: at most one per second is.
+    pub(crate) fn may_keep(&self, app: &str, now: Instant) -> bool {
+        let mut logs = self.lock();
+        let kept = &mut logs.entry(app.to_owned()).or_default().kept;
+        let may = kept.is_none_or(|last| now.saturating_duration_since(last) >= KEEP_EVERY);
+        if may {
+            *kept = Some(now);
+        }
+        may
     }
 
     pub(crate) fn forget(&self, app: &str) {

@@ -1,6 +1,6 @@
 //! Running an app's hooks and endpoints, and what their outcomes mean for a request (docs/kinvey.md).
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use axum::response::{IntoResponse, Response};
@@ -14,6 +14,7 @@ use crate::apps::App;
 use crate::call::Call;
 use crate::error::{ApiError, Kind};
 use crate::nested::{Nested, Run};
+use crate::recordings;
 
 /// What is to be run.
 #[derive(Clone, Copy)]
@@ -102,18 +103,21 @@ impl Call {
     }
 
     fn judge(&self, label: &str, report: Report) -> Result<Ran, ApiError> {
-        let overload = report.overload;
-        let error = match report.outcome {
-            Outcome::Completed { status, headers, body } => {
+        let (overload, recording) = (report.overload, report.recording);
+        let error: ApiError = match report.outcome {
+            Outcome::Completed { status, headers, body, .. } => {
                 return Ok(Ran::Answered(answer(status, headers, body.as_deref().map(|b| b.get()))));
             }
-            Outcome::Continued { body, params, temp_object_store } => {
+            Outcome::Continued { body, params, temp_object_store, custom_request_properties } => {
                 let parse = |json: Option<lode_worker::Json>| {
                     json.map(|json| serde_json::from_str(json.get())).transpose()
                 };
                 let read = |_| {
                     ApiError::new(Kind::BLRuntimeError, "the script's result is nested too deeply")
                 };
+                if let Some(custom) = parse(custom_request_properties).map_err(read)? {
+                    *self.custom.lock().unwrap_or_else(PoisonError::into_inner) = Some(custom);
+                }
                 return Ok(Ran::Continued {
                     body: parse(body).map_err(read)?,
                     params: parse(params).map_err(read)?,
@@ -122,13 +126,7 @@ impl Call {
             }
             Outcome::Error(error) => {
                 let mut failed = ApiError::new(Kind::BLRuntimeError, error.to_string());
-                if self.identity.is_master() {
-                    failed.stack = Some(error.stack);
-                } else if !error.stack.is_empty() {
-                    let text = format!("{}\n{}", failed.debug, error.stack);
-                    self.api.logs.outcome(&self.app.key, &self.trace.id, label, text);
-                    return Err(failed);
-                }
+                failed.stack = Some(error.stack);
                 failed
             }
             Outcome::Limit { limit: limit @ (Limit::Cpu | Limit::Wall) } => {
@@ -153,9 +151,18 @@ impl Call {
                 ApiError::new(Kind::BLInternalError, "")
             }
         };
-        let text = format!("{}: {}", error.kind.name(), error.debug);
+        if let Some(recording) = recording {
+            recordings::keep(self, label, &error, &recording);
+        }
+        let mut text = format!("{}: {}", error.kind.name(), error.debug);
+        // Its developers see the stack in the log; a client, only with the master secret.
+        if let Some(stack) = &error.stack {
+            text.push('\n');
+            text.push_str(stack);
+        }
         self.api.logs.outcome(&self.app.key, &self.trace.id, label, text);
-        Err(error)
+        let stack = error.stack.filter(|_| self.identity.is_master());
+        Err(ApiError { stack, ..error })
     }
 
     /// What every handler is told of its request.
@@ -174,7 +181,6 @@ impl Call {
         request.insert("method".into(), self.method.as_str().into());
         request.insert("headers".into(), headers.into());
         request.insert("appKey".into(), (*self.app.key).into());
-        request.insert("requestId".into(), self.trace.id.clone().into());
         if let Some(user) = self.identity.user() {
             request.insert("username".into(), user.username.clone().into());
             request.insert("userId".into(), (*user.id).into());
@@ -188,11 +194,7 @@ impl Call {
         let authenticated = self.identity.user().map(|user| {
             json!({ "userId": *user.id, "username": user.username, "roles": user.roles })
         });
-        let custom: Value = self
-            .header("x-kinvey-custom-request-properties")
-            .and_then(|text| serde_json::from_str(text).ok())
-            .filter(Value::is_object)
-            .unwrap_or_else(|| json!({}));
+        let custom = self.custom.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut api = self.api.config.url.to_string();
         api.truncate(api.trim_end_matches('/').len());
         json!({
@@ -204,7 +206,8 @@ impl Call {
             "authenticated": authenticated,
             "apiVersion": self.api_version(),
             "clientAppVersion": self.header("x-kinvey-client-app-version"),
-            "customRequestProperties": custom,
+            "customRequestProperties": custom.unwrap_or_else(|| json!({})),
+            "requestId": self.trace.id,
         })
     }
 }

@@ -234,6 +234,7 @@ async fn call(api: &Api, app: &Arc<App>, schedule: &Schedule) -> Result<(), ApiE
         params: Default::default(),
         budget: Arc::new(Budget::new(&app.settings.budget)),
         run: None,
+        custom: Mutex::default(),
     };
     let mut request = call.request_object();
     request.insert("body".into(), json!({}));

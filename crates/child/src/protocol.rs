@@ -26,6 +26,9 @@ pub const MAX_TEXT: usize = 16 << 20;
 /// Bytes of a frame: one text, logs and the rest.
 pub const MAX_FRAME: usize = MAX_TEXT + (4 << 20);
 
+/// Bytes of a recording: a request and a few answers of the usual size. Larger runs are not recorded.
+pub const MAX_RECORDING: usize = 1 << 20;
+
 /// Elements of a list in a child's message. One takes two bytes in a frame and a good 30 in memory, so
 /// that frames alone bound too little. It is as many lines as fit what a frame has for logs, each with
 /// the [`LogLine::OVERHEAD`] that limits count.
@@ -120,6 +123,14 @@ pub enum FromChild<'a> {
         name: &'a str,
         /// Its arguments, JSON.
         args: &'a str,
+    },
+    /// All that a run depended on, before it ends in a way that somebody will want to look into: a
+    /// `lode_sandbox::Recording` as JSON, at most [`MAX_RECORDING`] bytes, at most once per run.
+    Recorded {
+        /// The run.
+        run: RunId,
+        /// The recording.
+        recording: &'a str,
     },
     /// A run has ended.
     Ended {

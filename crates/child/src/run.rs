@@ -9,11 +9,11 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lode_sandbox::{
-    Event, HostCall, HostReply, Invocation, Limit, Limits, LogLine, Outcome, Sandbox, Snapshot,
-    Step, Usage,
+    Event, HostCall, HostReply, Invocation, Limit, Limits, LogLine, Outcome, Recording, Sandbox,
+    Snapshot, Step, Usage,
 };
 
-use crate::protocol::{RunId, Start};
+use crate::protocol::{MAX_RECORDING, RunId, Start};
 
 /// What passes between a run and the loop.
 #[derive(Default)]
@@ -32,6 +32,8 @@ pub(crate) struct Finished {
     pub(crate) outcome: Outcome,
     pub(crate) logs: Vec<LogLine>,
     pub(crate) usage: Usage,
+    /// What it takes to run it again, of a run that failed: a [`Recording`] as JSON.
+    pub(crate) recording: Option<String>,
     pub(crate) sandbox: Option<Sandbox>,
 }
 
@@ -58,8 +60,14 @@ pub(crate) enum Turn {
     Ended(Box<Finished>),
 }
 
+/// Whole microseconds since the Unix epoch, so that a recording's clock is exactly the run's.
 fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Duration::from_micros(whole(now))
+}
+
+fn whole(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl Run {
@@ -146,6 +154,59 @@ impl Desk {
     }
 }
 
+/// What has reached a run, for as long as it is worth keeping.
+struct Tape {
+    started_us: u64,
+    events: Vec<(u64, Event)>,
+    /// Bytes that it may still take.
+    left: Option<usize>,
+}
+
+impl Tape {
+    fn new(started: Duration, request: &str) -> Self {
+        let left = MAX_RECORDING.checked_sub(request.len());
+        Self { started_us: whole(started), events: Vec::new(), left }
+    }
+
+    fn add(&mut self, now: Duration, event: &Event) {
+        let bytes = match event {
+            Event::Reply { reply: Ok(json), .. } => json.get().len(),
+            Event::Reply { reply: Err(error), .. } => error.name.len() + error.message.len(),
+            Event::Timers => 0,
+        };
+        self.left = self.left.and_then(|left| left.checked_sub(bytes));
+        if self.left.is_some() {
+            self.events.push((whole(now), event.clone()));
+        } else {
+            self.events = Vec::new();
+        }
+    }
+
+    fn recording(
+        self,
+        snapshot: &Snapshot,
+        handler: usize,
+        request: String,
+        seed: [u8; 32],
+        outcome: &Outcome,
+        usage: &Usage,
+    ) -> Option<String> {
+        self.left?;
+        let recording = Recording {
+            snapshot: snapshot.key(),
+            handler: snapshot.handlers().get(handler)?.clone(),
+            request,
+            seed,
+            started_us: self.started_us,
+            events: self.events,
+            outcome: serde_json::to_string(outcome).ok()?,
+            cost: usage.cost,
+        };
+        // As JSON it may be larger than what it is made of.
+        serde_json::to_string(&recording).ok().filter(|text| text.len() <= MAX_RECORDING)
+    }
+}
+
 async fn live(
     snapshot: Snapshot,
     handler: usize,
@@ -157,11 +218,19 @@ async fn live(
     let mut sandbox = match Sandbox::new(&snapshot, limits) {
         Ok(sandbox) => sandbox,
         Err(outcome) => {
-            return Finished { outcome, logs: Vec::new(), usage: Usage::default(), sandbox: None };
+            return Finished {
+                outcome,
+                logs: Vec::new(),
+                usage: Usage::default(),
+                recording: None,
+                sandbox: None,
+            };
         }
     };
     let invocation = Invocation { handler, request: &request };
-    let mut step = sandbox.start(&invocation, seed, now()).await;
+    let started = now();
+    let mut tape = Tape::new(started, &request);
+    let mut step = sandbox.start(&invocation, seed, started).await;
     let outcome = loop {
         match step {
             Step::Ended(outcome) => break outcome,
@@ -171,9 +240,19 @@ async fn live(
             }
         }
         match desk.mail().await {
-            Some(event) => step = sandbox.resume(event, now()).await,
+            Some(event) => {
+                let now = now();
+                tape.add(now, &event);
+                step = sandbox.resume(event, now).await;
+            }
             None => break Outcome::Limit { limit: Limit::Wall },
         }
     };
-    Finished { outcome, logs: sandbox.take_logs(), usage: sandbox.usage(), sandbox: Some(sandbox) }
+    let (logs, usage) = (sandbox.take_logs(), sandbox.usage());
+    let recording = if outcome.is_success() {
+        None
+    } else {
+        tape.recording(&snapshot, handler, request, seed, &outcome, &usage)
+    };
+    Finished { outcome, logs, usage, recording, sandbox: Some(sandbox) }
 }

@@ -206,7 +206,7 @@ impl Child<'_> {
 
     fn end(&mut self, id: RunId, finished: Finished) -> Result<(), Stop> {
         let Some(run) = self.runs.remove(&id) else { return Ok(()) };
-        let Finished { outcome, logs, usage, sandbox } = finished;
+        let Finished { outcome, logs, usage, recording, sandbox } = finished;
         let Some(ending) = Ending::of(&outcome, &run.limits) else {
             let began = usage.memory_peak > 0;
             let Outcome::Platform { detail } = outcome else {
@@ -218,6 +218,9 @@ impl Child<'_> {
             // No memory for one more sandbox: another child may have some.
             return Ok(self.outbox.push(&FromChild::NotStarted(id), None)?);
         };
+        if let Some(recording) = &recording {
+            self.outbox.push(&FromChild::Recorded { run: id, recording }, None)?;
+        }
         self.outbox.push(&FromChild::Ended { run: id, ending, logs, usage }, None)?;
         self.unsent_since.get_or_insert_with(Instant::now);
         if self.turns.is_empty() {

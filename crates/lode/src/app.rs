@@ -22,14 +22,11 @@ pub(crate) fn load(path: &Path) -> Result<Vec<Source>, Failure> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         return Ok(vec![Source::entry(name, read(path)?)]);
     }
-    let mut files = Vec::new();
-    collect(path, &mut files)?;
-    files.sort();
+    let files = collect(path, |name| !is_test(name))?;
     let mut texts = Vec::new();
     let mut total = 0;
     for file in files {
-        let relative = file.strip_prefix(path).unwrap_or(&file);
-        let name = relative.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/");
+        let name = name_in(path, &file);
         let text = read(&file)?;
         total += text.len() as u64;
         if total > MAX_BYTES {
@@ -51,29 +48,53 @@ pub(crate) fn load(path: &Path) -> Result<Vec<Source>, Failure> {
     Ok(sources)
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
-    for entry in fs::read_dir(folder).map_err(|e| cannot_read(folder, &e))? {
-        let entry = entry.map_err(|e| cannot_read(folder, &e))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with('.') || name == "node_modules" || name.contains(".test.") {
-            continue;
-        }
-        let kind = entry.file_type().map_err(|e| cannot_read(&entry.path(), &e))?;
-        if kind.is_dir() {
-            collect(&entry.path(), files)?;
-        } else if SourceKind::of(&name).is_some()
-            && !matches!(name.as_str(), "package.json" | "tsconfig.json")
-        {
-            files.push(entry.path());
-        }
-        if files.len() > MAX_FILES {
-            return Err(Failure::usage(format!(
-                "{}: more than {MAX_FILES} files",
-                folder.display()
-            )));
+/// The test files of an app on disk: `*.test.js` and the like.
+pub(crate) fn tests(path: &Path) -> Result<Vec<Source>, Failure> {
+    let files = collect(path, is_test)?;
+    let read = |file: PathBuf| Ok(Source::library(name_in(path, &file), read(&file)?));
+    files.into_iter().map(read).collect()
+}
+
+fn is_test(name: &str) -> bool {
+    name.contains(".test.")
+}
+
+fn name_in(folder: &Path, file: &Path) -> String {
+    let relative = file.strip_prefix(folder).unwrap_or(file);
+    relative.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/")
+}
+
+/// The sources in a folder and those below it whose names are wanted, in order.
+fn collect(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(below) = folders.pop() {
+        for entry in fs::read_dir(&below).map_err(|e| cannot_read(&below, &e))? {
+            let entry = entry.map_err(|e| cannot_read(&below, &e))?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with('.') || name == "node_modules" {
+                continue;
+            }
+            let kind = entry.file_type().map_err(|e| cannot_read(&entry.path(), &e))?;
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if SourceKind::of(&name).is_some()
+                && !matches!(&*name, "package.json" | "tsconfig.json")
+                && wanted(&name)
+            {
+                files.push(entry.path());
+            }
+            if files.len() > MAX_FILES {
+                return Err(Failure::usage(format!(
+                    "{}: more than {MAX_FILES} files",
+                    folder.display()
+                )));
+            }
         }
     }
-    Ok(())
+    files.sort();
+    Ok(files)
 }
 
 /// A text file's content.

@@ -142,7 +142,12 @@ pub(crate) fn deploy(arguments: &Deploy) -> Result<u8, Failure> {
 }
 
 /// Deploys a folder: what the server says of it.
-fn send(client: &Client, key: &str, path: &Path, activate: bool) -> Result<Value, Failure> {
+pub(crate) fn send(
+    client: &Client,
+    key: &str,
+    path: &Path,
+    activate: bool,
+) -> Result<Value, Failure> {
     let sources = app::load(path)?;
     let file = |source: lode_sandbox::Source| json!({ "name": source.name, "text": source.text });
     let files: Vec<Value> = sources.into_iter().map(file).collect();
@@ -205,16 +210,21 @@ pub(crate) fn logs(arguments: &Logs) -> Result<u8, Failure> {
             println!("{line}");
             continue;
         }
-        let line: Value = serde_json::from_str(&line).unwrap_or_default();
-        println!(
-            "{} {:7} {:24} {}",
-            text(&line, "time"),
-            text(&line, "level"),
-            text(&line, "handler"),
-            text(&line, "text").replace("\\n", "\n    ")
-        );
+        print_log(&line);
     }
     Ok(0)
+}
+
+/// Prints a line of an app's log, for people.
+pub(crate) fn print_log(line: &str) {
+    let line: Value = serde_json::from_str(line).unwrap_or_default();
+    println!(
+        "{} {:7} {:24} {}",
+        text(&line, "time"),
+        text(&line, "level"),
+        text(&line, "handler"),
+        text(&line, "text").replace("\\n", "\n    ")
+    );
 }
 
 fn read_json(path: &Path) -> Result<Value, Failure> {
@@ -237,6 +247,6 @@ fn items(value: &Value) -> &[Value] {
 }
 
 /// A part of a URL's path.
-fn segment(text: &str) -> String {
+pub(crate) fn segment(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }

@@ -33,9 +33,7 @@ impl Server {
             Some(token) => token.clone(),
             None => read_token(&self.data)?,
         };
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        let base = self.server.trim_end_matches('/').to_owned();
-        Ok(Client { agent, base, token })
+        Ok(Client::new(&self.server, token))
     }
 }
 
@@ -59,6 +57,11 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    pub(crate) fn new(server: &str, token: String) -> Self {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        Self { agent, base: server.trim_end_matches('/').to_owned(), token }
+    }
+
     /// Where it is.
     pub(crate) fn base(&self) -> &str {
         &self.base

@@ -6,11 +6,15 @@ mod apps;
 mod bench;
 mod child;
 mod client;
+mod dev;
 mod doctor;
+mod init;
 mod limits;
+mod replay;
 mod report;
 mod run;
 mod serve;
+mod testing;
 
 use std::process::ExitCode;
 
@@ -29,6 +33,14 @@ struct Arguments {
 enum Command {
     /// Serve apps: the API, the worker and the store in one.
     Serve(serve::Arguments),
+    /// Serve an app from a folder, and deploy it anew whenever a file changes.
+    Dev(Box<dev::Arguments>),
+    /// Write a working example app into a new folder.
+    Init(init::Arguments),
+    /// Run an app's tests, each in a sandbox of its own.
+    Test(testing::Arguments),
+    /// Run a failed run of a server again, here.
+    Replay(replay::Arguments),
     /// Make, list, set up and delete apps of a server.
     #[command(subcommand)]
     App(apps::App),
@@ -91,6 +103,13 @@ fn main() -> ExitCode {
             log_to_stderr();
             serve::run(&arguments)
         }
+        Command::Dev(arguments) => {
+            log_to_stderr();
+            dev::run(&arguments)
+        }
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Test(arguments) => testing::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::App(command) => apps::run(&command),
         Command::Deploy(arguments) => apps::deploy(&arguments),
         Command::Rollback(arguments) => apps::rollback(&arguments),

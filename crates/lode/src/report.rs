@@ -72,13 +72,7 @@ pub(crate) fn human(report: &Report, build_logs: &[LogLine], timing: &Timing, so
             print_body(body.as_deref());
         }
         Outcome::Error(error) => println!("error: {}", script_error(error, sources)),
-        Outcome::Limit { limit } => println!("limit: the run exceeded its {limit} limit"),
-        Outcome::NeverCompleted => println!(
-            "never completed: the handler returned, nothing is pending, and nobody called \
-             response.complete or response.continue"
-        ),
-        Outcome::Platform { detail } => println!("platform error: {detail}"),
-        other => println!("{other:?}"),
+        other => println!("{}", words(other)),
     }
     for line in build_logs.iter().chain(&report.logs) {
         let level = match line.level {
@@ -112,6 +106,19 @@ pub(crate) fn human(report: &Report, build_logs: &[LogLine], timing: &Timing, so
     }
 }
 
+/// How a run ended that did not answer.
+pub(crate) fn words(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Error(error) => printable(&error.to_string()),
+        Outcome::Limit { limit } => format!("limit: the run exceeded its {limit} limit"),
+        Outcome::NeverCompleted => "never completed: the handler returned, nothing is pending, and \
+            nobody called response.complete or response.continue"
+            .into(),
+        Outcome::Platform { detail } => format!("platform error: {detail}"),
+        other => format!("{other:?}"),
+    }
+}
+
 fn time(duration: Duration) -> String {
     match micros(duration) {
         us if us < 1000.0 => format!("{us:.1} µs"),
@@ -127,7 +134,7 @@ fn print_body(body: Option<&serde_json::value::RawValue>) {
 }
 
 /// Hostile text without what a terminal would obey.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars()
         .map(
             |c| {

@@ -158,7 +158,7 @@ async fn replay(
     Ok((report, Timing { deploy: Duration::ZERO, times }))
 }
 
-fn build_failure(error: &BuildError, sources: &[Source]) -> Failure {
+pub(crate) fn build_failure(error: &BuildError, sources: &[Source]) -> Failure {
     let code = match error {
         BuildError::Limit(_) => exit::LIMIT,
         BuildError::NeverSettles => exit::NEVER_COMPLETED,

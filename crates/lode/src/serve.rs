@@ -67,8 +67,12 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
 /// A server, ready to serve.
 pub(crate) struct Server {
     pub(crate) api: Api,
-    /// Where it is reached.
+    /// Where clients reach it.
     pub(crate) url: Url,
+    /// Where this machine reaches it.
+    pub(crate) local: Url,
+    /// Its admin token.
+    pub(crate) token: String,
     master: Master,
     listener: TcpListener,
     snapshots: PathBuf,
@@ -79,7 +83,7 @@ impl Server {
         fs::create_dir_all(&arguments.data).map_err(|error| {
             Failure::usage(format!("{}: {error}", arguments.data.display()))
         })?;
-        let admin_token = admin_token(&arguments.data)?;
+        let token = admin_token(&arguments.data)?;
         let store = match &arguments.store {
             Some(url) => url.clone(),
             None => format!("sqlite:{}", arguments.data.display()),
@@ -89,10 +93,8 @@ impl Server {
             .await
             .map_err(|error| Failure::usage(format!("{}: {error}", arguments.listen)))?;
         let address = listener.local_addr().map_err(|error| platform(&error))?;
-        let url = match &arguments.url {
-            Some(url) => url.clone(),
-            None => Url::parse(&format!("http://{address}")).map_err(|error| platform(&error))?,
-        };
+        let local = Url::parse(&format!("http://{address}")).map_err(|error| platform(&error))?;
+        let url = arguments.url.clone().unwrap_or_else(|| local.clone());
         let snapshots = arguments.data.join(format!("snapshots-{}", std::process::id()));
         clear_snapshots(&arguments.data);
         let program = std::env::current_exe().map_err(|error| platform(&error))?;
@@ -105,13 +107,12 @@ impl Server {
             allow_networks: arguments.allow_networks.clone(),
             ..egress::Config::default()
         };
-        let options =
-            Options { egress: Some(egress), store: Some(store.clone()), ..Options::default() };
+        let options = Options { egress: Some(egress), ..Options::default() };
         let broker = Broker::new(options).map_err(|error| Failure::usage(error.to_string()))?;
         let master = Master::start(config, broker).await.map_err(|error| platform(&error))?;
-        let config = ApiConfig { admin_token: lode_api::hash(&admin_token), url: url.clone() };
+        let config = ApiConfig { admin_token: lode_api::hash(&token), url: url.clone() };
         let api = Api::new(config, store, master.clone());
-        Ok(Self { api, url, master, listener, snapshots })
+        Ok(Self { api, url, local, token, master, listener, snapshots })
     }
 
     /// Serves until this process is asked to end; then answers what is under way.
@@ -167,12 +168,9 @@ fn admin_token(data: &Path) -> Result<String, Failure> {
     }
     let path = data.join(TOKEN_FILE);
     let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", path.display()));
-    match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-        Ok(mut file) => {
-            let token = lode_api::new_secret().map_err(|error| platform(&error))?;
-            file.write_all(token.as_bytes()).map_err(failed)?;
-            Ok(token)
-        }
+    let token = lode_api::new_secret().map_err(|error| platform(&error))?;
+    match create_secret(&path, token.as_bytes()) {
+        Ok(()) => Ok(token),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             let token = fs::read_to_string(&path).map_err(failed)?.trim().to_owned();
             if token.len() < 16 {
@@ -183,6 +181,17 @@ fn admin_token(data: &Path) -> Result<String, Failure> {
         }
         Err(error) => Err(failed(error)),
     }
+}
+
+/// Writes a file that this user alone can read, in place of the one that is there.
+pub(crate) fn write_secret(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let _ = fs::remove_file(path);
+    create_secret(path, content)
+}
+
+fn create_secret(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content)
 }
 
 fn platform(error: &dyn std::fmt::Display) -> Failure {

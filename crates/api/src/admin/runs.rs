@@ -7,10 +7,8 @@ use serde_json::Value;
 use super::{Operator, Problem};
 use crate::api::Api;
 use crate::error::{ApiError, Kind};
+use crate::recordings::RUNS;
 use crate::schedule::{self, Shown};
-
-/// The kind that recordings are kept as.
-pub(crate) const RUNS: &str = "run";
 
 #[utoipa::path(get, path = "/admin/apps/{app}/runs", tag = "runs", params(("app" = String, Path)),
     responses((status = 200, body = Vec<String>), (status = "4XX", body = Problem)))]

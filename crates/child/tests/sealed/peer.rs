@@ -84,6 +84,7 @@ impl Peer {
                     FromChild::Ended { run, ending, .. } => {
                         Said::Ended(run, ending.parse(&limits).map_err(text)?)
                     }
+                    FromChild::Recorded { .. } => continue,
                     FromChild::NotStarted(run) => Said::NotStarted(run),
                     FromChild::Cancelled(run) => Said::Cancelled(run),
                     FromChild::Built { result: Ok(handlers), .. } => {

@@ -238,6 +238,9 @@ impl Driver {
             };
             let now = Instant::now();
             match message {
+                FromChild::Recorded { run, recording } => {
+                    shared.state().recorded(self.id, run, recording)?;
+                }
                 FromChild::Ended { run, ending, logs, usage } => {
                     shared.state().ended(self.id, run, ending, logs, usage, now)?;
                     shared.metrics.reset(self.reset);

@@ -146,6 +146,8 @@ pub struct Report {
     pub waited: Duration,
     /// From start to end.
     pub took: Duration,
+    /// What it takes to run a failed run again, a `lode_sandbox::Recording` as JSON, as its child says.
+    pub recording: Option<Box<str>>,
     /// For a rejected task: why, and after how long to try again.
     pub overload: Option<(Overload, Duration)>,
 }
@@ -158,6 +160,7 @@ impl Report {
             usage: Usage::default(),
             waited: Duration::ZERO,
             took: Duration::ZERO,
+            recording: None,
             overload: None,
         }
     }

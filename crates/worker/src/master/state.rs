@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use lode_child::frame::Outbox;
 use lode_child::protocol::{
-    HostCall, HostReply, Lie, Limit, Limits, LogLine, Outcome, RunId, SnapshotId, Start, ToChild,
-    Usage, carried,
+    HostCall, HostReply, Lie, Limit, Limits, LogLine, MAX_RECORDING, Outcome, RunId, SnapshotId,
+    Start, ToChild, Usage, carried,
 };
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, oneshot};
@@ -146,6 +146,8 @@ pub(super) struct Flight {
     place: Option<Place>,
     /// A child refused to begin it.
     refused: bool,
+    /// What its child says that it takes to run it again.
+    recording: Option<Box<str>>,
 }
 
 /// Whose host call it is, the request behind it, and when its answer is worth nothing any more.
@@ -231,6 +233,7 @@ impl State {
             reply: Some(reply),
             place: None,
             refused: false,
+            recording: None,
         };
         self.flights.insert(run, flight);
         self.pump(now);
@@ -358,6 +361,16 @@ impl State {
         self.release(id, run, now);
         self.answer(run, outcome, logs, usage, now);
         self.pump(now);
+        Ok(())
+    }
+
+    /// A run's recording has come, ahead of its end.
+    pub(super) fn recorded(&mut self, id: ChildId, run: RunId, text: &str) -> Result<(), Lie> {
+        let flight = self.given(id, run)?;
+        if text.len() > MAX_RECORDING || flight.recording.is_some() {
+            return Err(Lie("a run has more of a recording than it may"));
+        }
+        flight.recording = Some(text.into());
         Ok(())
     }
 
@@ -573,7 +586,9 @@ fn finish(
     if let Some(reply) = flight.reply {
         let waited = started.saturating_duration_since(flight.submitted);
         // Whoever asked may have gone in this very moment.
-        let _ = reply.send(Report { outcome, logs, usage, waited, took, overload: None });
+        let recording = flight.recording;
+        let _ =
+            reply.send(Report { outcome, logs, usage, waited, took, recording, overload: None });
     }
 }
 
