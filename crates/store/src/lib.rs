@@ -75,8 +75,10 @@ impl Store {
             ));
         };
         let store = Self(Arc::new(database));
-        // What a process that ended in the middle of it left over.
-        store.purge().await?;
+        // What a process left over that ended in the middle of it. Nobody sees it: it can wait.
+        if let Err(error) = store.purge().await {
+            tracing::warn!(%error, "removing what is left of dropped collections failed");
+        }
         Ok(store)
     }
 
