@@ -4,5 +4,7 @@
 
 mod agree;
 mod groups;
+mod operators;
 mod plans;
 mod support;
+mod updates;
