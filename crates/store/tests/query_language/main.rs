@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod agree;
+mod alike;
 mod groups;
 mod operators;
 mod plans;

@@ -224,6 +224,7 @@ fn places() {
 #[test]
 fn what_is_not_supported_is_named() {
     let deep = (0..30).fold(json!({"a": 1}), |inner, _| json!({"$and": [inner]}));
+    let deep_value = (0..80).fold(json!(1), |inner, _| json!([inner]));
     let many: Value = (0..1001).collect();
     for (filter, named) in [
         (json!({"$where": "true"}), "$where"),
@@ -259,6 +260,7 @@ fn what_is_not_supported_is_named() {
         (json!({"a": "\0"}), "NUL"),
         (json!([1]), "an object"),
         (deep, "20 levels"),
+        (json!({"a": deep_value}), "60 levels"),
         (json!({"a": {"$in": many}}), "1000 conditions"),
         (json!({ "a.".repeat(300): 1 }), "500 bytes"),
     ] {
