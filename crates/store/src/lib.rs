@@ -1,7 +1,7 @@
 //! What lode keeps: apps, their documents, deployments, users' credentials and sessions, in SQLite or in
 //! PostgreSQL.
 //!
-//! Every operation is written once, over [`connection::Connection`]; the two databases differ in how they
+//! Every operation is written once, over one `Connection` type; the two databases differ in how they
 //! are reached. SQLite: one thread writes with group commit, several read. PostgreSQL: a pool.
 #![forbid(unsafe_code)]
 
