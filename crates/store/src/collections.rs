@@ -13,12 +13,25 @@ const STEP: i64 = 1_000;
 /// What a step of removing has come to.
 enum Step {
     Done,
-    More,
+    More(Cursor),
     /// PostgreSQL drops an index outside of any transaction.
     Index {
         name: String,
     },
 }
+
+/// How far removing has come. It goes by id and does not look for the first rows again each time, as
+/// PostgreSQL would have to pass all those that are already dead.
+#[derive(Clone, Default)]
+struct Cursor {
+    collection: i64,
+    /// Of [`TABLES`].
+    table: usize,
+    after: String,
+}
+
+/// Where a collection has rows.
+const TABLES: [&str; 2] = ["entities", "tombstones"];
 
 impl Store {
     /// The app's collections by name, in order.
@@ -62,38 +75,52 @@ impl Store {
 
     /// Removes what is left of dropped collections.
     pub(crate) async fn purge(&self) -> Result<(), StoreError> {
+        let mut cursor = Cursor::default();
         loop {
-            match self.write((), |(), c| Box::pin(purge_step(c))).await? {
+            let step = self.write(cursor.clone(), |cursor, c| Box::pin(purge_step(c, cursor)));
+            match step.await? {
                 Step::Done => return Ok(()),
-                Step::More => {}
+                Step::More(next) => cursor = next,
                 Step::Index { name } => self.drop_index_named(name).await?,
             }
         }
     }
 }
 
-async fn purge_step(c: &Connection<'_>) -> Result<Step, StoreError> {
+async fn purge_step(c: &Connection<'_>, cursor: &Cursor) -> Result<Step, StoreError> {
     let sql = "SELECT collection FROM dropped ORDER BY collection LIMIT 1";
     let Some(number) = c.first(sql, &[], |row| row.int(0)).await? else { return Ok(Step::Done) };
+    let mut cursor = cursor.clone();
+    if cursor.collection != number {
+        cursor = Cursor { collection: number, ..Cursor::default() };
+    }
     let sql = "SELECT name FROM indexes WHERE collection = $1 LIMIT 1";
     if let Some(name) = c.first(sql, &[number.into()], |row| row.text(0)).await? {
         if !c.is_sqlite() {
             return Ok(Step::Index { name });
         }
         indexes::drop_on_sqlite(c, &name).await?;
-        return Ok(Step::More);
+        return Ok(Step::More(cursor));
     }
-    for table in ["entities", "tombstones"] {
-        let sql = format!(
-            "DELETE FROM {table} WHERE collection = $1 AND id IN
-             (SELECT id FROM {table} WHERE collection = $1 LIMIT {STEP})"
-        );
-        if c.execute(&sql, &[number.into()]).await? > 0 {
-            return Ok(Step::More);
+    let Some(table) = TABLES.get(cursor.table) else {
+        c.execute("DELETE FROM dropped WHERE collection = $1", &[number.into()]).await?;
+        return Ok(Step::More(cursor));
+    };
+    let sql = format!(
+        "SELECT max(id) FROM (SELECT id FROM {table} WHERE collection = $1 AND id > $2
+         ORDER BY id LIMIT {STEP}) AS page"
+    );
+    let from = [number.into(), cursor.after.as_str().into()];
+    match c.first(&sql, &from, |row| row.optional_text(0)).await?.flatten() {
+        Some(last) => {
+            let sql = format!("DELETE FROM {table} WHERE collection = $1 AND id > $2 AND id <= $3");
+            let [number, after] = from;
+            c.execute(&sql, &[number, after, last.as_str().into()]).await?;
+            cursor.after = last;
         }
+        None => cursor = Cursor { table: cursor.table + 1, after: String::new(), ..cursor },
     }
-    c.execute("DELETE FROM dropped WHERE collection = $1", &[number.into()]).await?;
-    Ok(Step::More)
+    Ok(Step::More(cursor))
 }
 
 /// A collection's number and its indexed fields, for reading; `None` if there is no such collection.

@@ -159,6 +159,13 @@ impl Row<'_> {
         }
     }
 
+    pub(crate) fn optional_real(&self, column: usize) -> Result<Option<f64>, StoreError> {
+        match self {
+            Self::Sqlite(row) => row.get(column).map_err(unreadable),
+            Self::Postgres(row) => row.try_get(column).map_err(unreadable),
+        }
+    }
+
     pub(crate) fn text(&self, column: usize) -> Result<String, StoreError> {
         match self {
             Self::Sqlite(row) => row.get(column).map_err(unreadable),

@@ -70,6 +70,8 @@ pub(crate) async fn postgres(client: &mut deadpool_postgres::Client) -> Result<(
         crate::postgres::failed_while("bringing the database's layout up to date", &e)
     };
     let transaction = client.transaction().await.map_err(failed)?;
+    // A step may take as long as it needs, and waiting for another host's too.
+    transaction.batch_execute("SET LOCAL statement_timeout = 0").await.map_err(failed)?;
     transaction
         .batch_execute("SELECT pg_advisory_xact_lock(hashtextextended('lode migrations', 0))")
         .await

@@ -103,6 +103,25 @@ pub(crate) fn compare(a: &Value, b: &Value) -> Ordering {
     rank(a).cmp(&rank(b)).then_with(|| compare_within_type(a, b).unwrap_or(Ordering::Equal))
 }
 
+/// MongoDB's whole order: as [`compare`], and arrays by their elements, objects by their fields one after another
+/// (of each its value's type, then its name, then its value).
+pub(crate) fn compare_deep(a: &Value, b: &Value) -> Ordering {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => {
+            let mut pairs = a.iter().zip(b).map(|(a, b)| compare_deep(a, b));
+            pairs.find(|order| order.is_ne()).unwrap_or(a.len().cmp(&b.len()))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            let mut pairs = a.iter().zip(b).map(|((a_name, a), (b_name, b))| {
+                let types = rank(a).cmp(&rank(b));
+                types.then_with(|| a_name.cmp(b_name)).then_with(|| compare_deep(a, b))
+            });
+            pairs.find(|order| order.is_ne()).unwrap_or(a.len().cmp(&b.len()))
+        }
+        _ => compare(a, b),
+    }
+}
+
 /// A value as text that is the same for equal values: names in order, whole numbers without a fraction.
 pub(crate) fn canonical(value: &Value) -> Value {
     match value {

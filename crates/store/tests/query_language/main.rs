@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod agree;
+mod alike;
 mod groups;
+mod operators;
 mod plans;
 mod support;
+mod updates;

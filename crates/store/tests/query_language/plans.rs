@@ -1,7 +1,7 @@
 //! Conditions on indexed fields use the index, arrays or not.
 
-use lode_store::query::Filter;
 use lode_store::query::sql::{Dialect, index_sql};
+use lode_store::query::{Filter, Query};
 use serde_json::json;
 
 use crate::support::postgres::Postgres;
@@ -80,4 +80,36 @@ fn names_that_cannot_stand_in_an_index_are_refused() {
     assert!(sql.contains(r#"'$."it''s'')"."b"'"#), "{sql}");
     let sql = index_sql(Dialect::Postgres, 17, "it's']::x").unwrap();
     assert!(sql.contains("ARRAY['it''s'']::x']"), "{sql}");
+}
+
+/// The largest filters that are let in: no database refuses them.
+#[test]
+fn large_filters_are_answered() {
+    let documents = people();
+    let (mut sqlite, mut postgres) = (Sqlite::new(&documents), Postgres::new(&documents));
+    for field in FIELDS {
+        sqlite.index(field);
+        postgres.index(field);
+    }
+    let list =
+        |n: i64, of: fn(i64) -> serde_json::Value| (0..n).map(of).collect::<serde_json::Value>();
+    let deep = (0..18).fold(
+        json!({"tag": {"$gt": 1}}),
+        |inner, _| json!({"$or": [inner, {"tag": {"$lt": 0}}, {"name": "name0001"}]}),
+    );
+    for filter in [
+        json!({"$or": list(330, |n| json!({"tag": {"$gte": n}}))}),
+        json!({"$or": list(99, |n| json!({"tag": {"$gte": n, "$lt": n + 2}}))}),
+        json!({"$and": list(330, |n| json!({"tag": {"$gte": -n}}))}),
+        json!({"$nor": list(330, |n| json!({"address.city": {"$gte": n}}))}),
+        json!({"name": {"$in": list(990, |n| json!(format!("name{n:04}")))}}),
+        json!({"tag": {"$all": list(900, |n| json!(n))}}),
+        deep,
+    ] {
+        let filter = Filter::parse(&filter)
+            .unwrap()
+            .and(Filter::parse(&json!({"age": {"$ne": 3}})).unwrap());
+        let query = Query { filter, ..Query::default() };
+        assert_eq!(sqlite.ids(&query), postgres.ids(&query));
+    }
 }

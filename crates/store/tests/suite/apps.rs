@@ -1,4 +1,4 @@
-use lode_store::{Credential, DeploymentSummary, Place, Session, StoreError};
+use lode_store::{Credential, DeploymentSummary, Place, Session, Store, StoreError};
 use serde_json::json;
 
 use crate::{APP, Fixture, ORDERS, app, cluster, filter_of};
@@ -119,4 +119,45 @@ async fn counts(f: &Fixture) -> Vec<(String, i64)> {
         }
     }
     counts
+}
+
+pub(crate) async fn a_newer_database_is_refused(f: Fixture) {
+    let Fixture { store, url, _directory } = f;
+    drop(store);
+    let sql = "INSERT INTO migrations VALUES (1000, 'later', 1)";
+    if let Some(directory) = url.strip_prefix("sqlite:") {
+        let database =
+            rusqlite::Connection::open(format!("{directory}/lode.db")).expect("the database");
+        database.execute(sql, []).expect("a row");
+    } else {
+        let client = cluster::connect(&url).await.expect("a connection");
+        client.execute(sql, &[]).await.expect("a row");
+    }
+    let error = Store::open(&url).await.err().expect("a refusal");
+    assert!(matches!(error, StoreError::Newer { found: 1000, .. }), "{error}");
+    assert!(error.to_string().contains("newer version of lode"), "{error}");
+}
+
+pub(crate) async fn opened_by_many_at_once(f: Fixture) {
+    if f.is_sqlite() {
+        return; // One process has its directory.
+    }
+    let openers: Vec<_> = (0..4)
+        .map(|_| {
+            let url = f.url.clone();
+            tokio::spawn(async move { Store::open(&url).await })
+        })
+        .collect();
+    for opener in openers {
+        let other = opener.await.expect("a task").expect("an open store");
+        assert_eq!(other.app(APP).await, Ok(Some(app(APP))));
+    }
+    // What one host drops and makes again, another finds: its writes at once.
+    let other = Store::open(&f.url).await.expect("an open store");
+    f.insert(ORDERS, json!({ "_id": "a" })).await;
+    assert_eq!(other.count(ORDERS, &filter_of(json!({}))).await, Ok(1));
+    f.store.drop_collection(ORDERS).await.expect("a drop");
+    let document = json!({ "_id": "b" });
+    other.insert(ORDERS, vec![crate::doc(document)]).await.expect("an insert");
+    assert_eq!(f.ids(ORDERS, json!({})).await, ["b"]);
 }

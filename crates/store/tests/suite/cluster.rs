@@ -15,12 +15,13 @@ const MISSING: &str = "PostgreSQL's initdb and postgres are missing, which these
 pub(crate) struct Cluster {
     server: Child,
     directory: TempDir,
+    port: u16,
     databases: u32,
 }
 
 impl Cluster {
-    /// Starts a server with these settings. The thread that calls this must outlive it.
-    pub(crate) fn start(settings: &[&str]) -> Self {
+    /// Starts a server with these settings, whose socket is named by a port. The thread that calls this must outlive it.
+    pub(crate) fn start(port: u16, settings: &[&str]) -> Self {
         let binaries = binaries().expect(MISSING);
         let directory =
             tempfile::Builder::new().prefix("lode-pg-").tempdir().expect("a temporary directory");
@@ -40,16 +41,13 @@ impl Cluster {
         let log = fs::File::create(directory.path().join("log")).expect("a log");
         let mut server = command(&binaries.join("postgres"), user, directory.path());
         server.arg("-D").arg(&data).arg("-k").arg(directory.path());
-        server.args(["-c", "listen_addresses=", "-c", "max_connections=200"]);
+        server.args(["-c", "listen_addresses=", "-c", "max_connections=200", "-p"]);
+        server.arg(port.to_string());
         for setting in settings {
             server.args(["-c", setting]);
         }
         let server = server.stdout(Stdio::null()).stderr(log).spawn().expect("starting the server");
-        Self { server, directory, databases: 0 }
-    }
-
-    pub(crate) fn directory(&self) -> &Path {
-        self.directory.path()
+        Self { server, directory, port, databases: 0 }
     }
 
     /// The URL of a new, empty database.
@@ -63,7 +61,7 @@ impl Cluster {
 
     fn url(&self, database: &str) -> String {
         let host = self.directory.path().to_str().expect("a path in UTF-8").replace('/', "%2F");
-        format!("postgres://lode@{host}/{database}")
+        format!("postgres://lode@{host}:{}/{database}", self.port)
     }
 
     /// Waits until the server answers.
@@ -119,7 +117,7 @@ fn binaries() -> Option<PathBuf> {
 }
 
 /// PostgreSQL refuses to run as root: the user and group that it runs as then.
-fn server_user() -> Option<(u32, u32)> {
+pub(crate) fn server_user() -> Option<(u32, u32)> {
     if !rustix::process::getuid().is_root() {
         return None;
     }

@@ -14,6 +14,7 @@ mod indexes;
 mod kept;
 mod modify;
 mod sqlite_only;
+mod tls;
 mod users;
 
 /// An empty database with an app `kid_a`.
@@ -104,12 +105,13 @@ suite! {
     entities: stored_and_read_back, duplicates_insert_nothing, ids_and_documents_that_cannot_be_stored,
         numbers_come_back_exactly, apps_do_not_see_each_other, a_collection_is_dropped_with_all_of_it,
         removed_ids_are_remembered, without_an_app_nothing_is_stored, query_with_order_page_and_fields,
-        unknown_collections_read_as_empty;
+        unknown_collections_read_as_empty, distinct_values_and_groups;
     modify: change_reads_decides_and_writes, update_one_many_and_upsert, remove_one_and_all,
         find_and_modify_answers_before_or_after, the_id_cannot_be_changed, more_than_a_page;
     concurrent: no_update_is_lost, each_finds_another, a_failing_write_takes_no_other_along,
         upserts_insert_once, changes_that_insert_collide, numbers_of_deployments;
-    apps: made_saved_and_deleted, deployments_are_numbered_and_activated, deleting_leaves_nothing_behind;
+    apps: made_saved_and_deleted, deployments_are_numbered_and_activated, deleting_leaves_nothing_behind,
+        a_newer_database_is_refused, opened_by_many_at_once;
     users: credentials, sessions;
     kept: only_the_newest_stay;
     indexes: made_listed_and_dropped, the_planner_uses_them, long_values_do_not_break;
@@ -118,7 +120,7 @@ suite! {
 #[test]
 fn postgres() {
     // The data is thrown away: nothing has to reach the disk.
-    let mut cluster = cluster::Cluster::start(&["fsync=off"]);
+    let mut cluster = cluster::Cluster::start(5432, &["fsync=off"]);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

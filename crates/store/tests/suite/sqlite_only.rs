@@ -25,19 +25,6 @@ async fn a_second_process_is_refused() {
 }
 
 #[tokio::test]
-async fn a_newer_database_is_refused() {
-    let Fixture { store, url, _directory } = Fixture::sqlite().await;
-    drop(store);
-    let file = url.strip_prefix("sqlite:").expect("a directory").to_owned() + "/lode.db";
-    let database = rusqlite::Connection::open(file).expect("the database");
-    database.execute("INSERT INTO migrations VALUES (1000, 'later', 1)", []).expect("a row");
-    drop(database);
-    let error = Store::open(&url).await.err().expect("a refusal");
-    assert!(matches!(error, StoreError::Newer { found: 1000, .. }), "{error}");
-    assert!(error.to_string().contains("newer version of lode"), "{error}");
-}
-
-#[tokio::test]
 async fn the_directory_is_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().expect("a temporary directory");

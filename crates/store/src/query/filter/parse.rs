@@ -12,6 +12,10 @@ const MAX_DEPTH: usize = 20;
 /// Conditions of a client's filter, items of `$in` included.
 const MAX_CONDITIONS: usize = 1000;
 
+/// How deep a value in a filter nests. With what stands around it, it stays below the 128 levels that the JSON
+/// reader takes.
+const MAX_VALUE_DEPTH: usize = 60;
+
 /// What a filter that was checked before is read with: `and` has nested it deeper.
 const TRUSTED: usize = 1 << 16;
 
@@ -313,16 +317,24 @@ fn checked(value: &Value) -> Result<Value, QueryError> {
     Ok(value.clone())
 }
 
-/// PostgreSQL's text holds no NUL, so no document does.
+/// PostgreSQL's text holds no NUL, so no document does; and a value that nests deeper than documents do would find
+/// nothing.
 fn check_value(value: &Value) -> Result<(), QueryError> {
+    value_within(value, MAX_VALUE_DEPTH)
+}
+
+fn value_within(value: &Value, levels: usize) -> Result<(), QueryError> {
+    let Some(levels) = levels.checked_sub(1) else {
+        return refuse!("a value in the query nests deeper than {MAX_VALUE_DEPTH} levels");
+    };
     match value {
         Value::String(text) if text.contains('\0') => refuse!("a string in the query holds a NUL"),
-        Value::Array(items) => items.iter().try_for_each(check_value),
+        Value::Array(items) => items.iter().try_for_each(|item| value_within(item, levels)),
         Value::Object(object) => object.iter().try_for_each(|(name, value)| {
             if name.contains('\0') {
                 return refuse!("a field name in the query holds a NUL");
             }
-            check_value(value)
+            value_within(value, levels)
         }),
         _ => Ok(()),
     }

@@ -69,15 +69,24 @@ CREATE OR REPLACE FUNCTION lode_chosen(doc jsonb, path text[], descending boolea
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
 DECLARE
     found jsonb;
+    segment text;
     empty boolean := false;
     chosen jsonb;
 BEGIN
-    -- One name, no array: nearly every sort.
-    IF cardinality(path) = 1 THEN
-        found := doc -> path[1];
-        IF found IS NULL OR jsonb_typeof(found) <> 'array' THEN
-            RETURN coalesce(found, 'null');
+    -- No array on the way: nearly every sort.
+    found := doc;
+    FOREACH segment IN ARRAY path LOOP
+        IF jsonb_typeof(found) <> 'object' THEN
+            RETURN 'null';
         END IF;
+        found := found -> segment;
+        IF found IS NULL THEN
+            RETURN 'null';
+        END IF;
+        EXIT WHEN jsonb_typeof(found) = 'array';
+    END LOOP;
+    IF jsonb_typeof(found) <> 'array' THEN
+        RETURN found;
     END IF;
     SELECT coalesce(bool_or(v = '[]'), false) INTO empty FROM lode_values(doc, path, false) AS v;
     IF empty AND NOT descending THEN

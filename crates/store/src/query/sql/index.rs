@@ -17,6 +17,14 @@ use crate::query::path::Path;
 /// Bytes of a string that PostgreSQL's key holds: far below a B-tree row's bound of about 2,700.
 pub(super) const KEY_BYTES: usize = 256;
 
+/// Conditions side by side that are given to indexes: beyond a few they narrow nothing, and SQLite bounds how deep
+/// an expression is (1,000).
+const MAX_TOGETHER: usize = 16;
+
+/// Alternatives that are given to indexes: SQLite puts 500 queries together, and two per alternative are needed.
+/// Nested alternatives count for themselves.
+const MAX_ALTERNATIVES: usize = 100;
+
 /// `lode_key` of a document with an array at the field or on the way to it.
 const KEY_ARRAY: u8 = 0x50;
 
@@ -106,9 +114,11 @@ enum Condition<'a> {
 fn plan<'a>(writer: &Writer<'_>, node: &'a Node) -> Option<Plan<'a>> {
     match node {
         Node::And(parts) => {
-            let plans: Vec<_> = parts.iter().filter_map(|part| plan(writer, part)).collect();
+            let plans = parts.iter().filter_map(|part| plan(writer, part));
+            let plans: Vec<_> = plans.take(MAX_TOGETHER).collect();
             (!plans.is_empty()).then_some(Plan::And(plans))
         }
+        Node::Or(parts) if parts.len() > MAX_ALTERNATIVES => None,
         Node::Or(parts) => {
             let plans: Option<Vec<_>> = parts.iter().map(|part| plan(writer, part)).collect();
             plans.filter(|plans| !plans.is_empty()).map(Plan::Or)

@@ -1,6 +1,6 @@
 //! Bound values.
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use postgres_types::{IsNull, ToSql as ToPostgres, Type, to_sql_checked};
 use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, Value as SqliteValue, ValueRef};
@@ -23,6 +23,8 @@ pub enum Param {
     Json(Value),
     /// A list of JSON: PostgreSQL's `jsonb[]`.
     JsonList(Vec<Value>),
+    /// PostgreSQL's `jsonpath`.
+    JsonPath(String),
     /// A list of doubles: PostgreSQL's `double precision[]`.
     Reals(Vec<f64>),
 }
@@ -37,6 +39,7 @@ impl Param {
             Self::Texts(_) => "text[]",
             Self::Json(_) => "jsonb",
             Self::JsonList(_) => "jsonb[]",
+            Self::JsonPath(_) => "jsonpath",
             Self::Reals(_) => "double precision[]",
         }
     }
@@ -45,7 +48,9 @@ impl Param {
 impl ToSql for Param {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(match self {
-            Self::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Self::Text(text) | Self::JsonPath(text) => {
+                ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes()))
+            }
             Self::Int(n) => ToSqlOutput::Borrowed(ValueRef::Integer(*n)),
             Self::Real(n) => ToSqlOutput::Borrowed(ValueRef::Real(*n)),
             Self::Bytes(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
@@ -78,6 +83,12 @@ impl ToPostgres for Param {
             Self::Texts(texts) => ToPostgres::to_sql(texts, ty, out),
             Self::Json(json) => ToPostgres::to_sql(json, ty, out),
             Self::JsonList(list) => ToPostgres::to_sql(list, ty, out),
+            Self::JsonPath(text) => {
+                // Its binary form: a version, then the text.
+                out.put_u8(1);
+                out.put_slice(text.as_bytes());
+                Ok(IsNull::No)
+            }
             Self::Reals(list) => ToPostgres::to_sql(list, ty, out),
         }
     }
@@ -93,6 +104,7 @@ impl ToPostgres for Param {
                 | Type::JSONB
                 | Type::JSONB_ARRAY
                 | Type::FLOAT8_ARRAY
+                | Type::JSONPATH
         )
     }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::sqlite::by_id_alone;
 use super::{Param, QueryError, Writer, grouped, pattern, reduced};
 use crate::query::filter::{Filter, Kind, Near, Node, Range, Shape, Test};
-use crate::query::path::Path;
+use crate::query::path::{Path, position};
 use crate::query::{Group, Query, SortKey};
 
 /// What a path starts from.
@@ -82,11 +82,20 @@ fn field(
         writer.push(&format!("jsonb_typeof(doc #> {bound}) = 'array' THEN "));
     }
     let name = writer.name();
-    let fan_out = test.fans_out();
     let from = base.name();
-    writer.push(&format!(
-        "EXISTS (SELECT FROM lode_values({from}, {bound}, {fan_out}) AS {name} WHERE "
-    ));
+    match json_path(path, test).filter(|_| document) {
+        Some(json_path) => {
+            writer.push("EXISTS (SELECT FROM jsonb_path_query(doc, ");
+            writer.bind(Param::JsonPath(json_path));
+            writer.push(&format!(") AS {name} WHERE "));
+        }
+        None => {
+            let fan_out = test.fans_out();
+            writer.push(&format!(
+                "EXISTS (SELECT FROM lode_values({from}, {bound}, {fan_out}) AS {name} WHERE "
+            ));
+        }
+    }
     passes(writer, &name, test)?;
     writer.push(")");
     if document {
@@ -95,6 +104,30 @@ fn field(
         writer.push(" END");
     }
     Ok(())
+}
+
+/// A JSON path that gives the same values as far as the test can tell: its lax mode looks into arrays as MongoDB
+/// does, but knows no missing values, gives no array that it has looked into, and takes no position for a name.
+fn json_path(path: &Path, test: &Test) -> Option<String> {
+    let scalar = |value: &Value| !value.is_null() && !value.is_array();
+    let tells = match test {
+        Test::Equal(value) => !scalar(value),
+        Test::In(values) => !values.iter().all(scalar),
+        Test::Range(_, bound) => bound.is_null(),
+        Test::Regex(_) | Test::Modulo { .. } => false,
+        _ => true,
+    };
+    if tells || path.segments().iter().any(|name| position(name).is_some()) {
+        return None;
+    }
+    let mut text = "$".to_owned();
+    for name in path.segments() {
+        // As a string of JSON, which is how these paths quote names.
+        text.push('.');
+        text.push_str(&Value::from(name.as_str()).to_string());
+    }
+    text.push_str("[*]");
+    Some(text)
 }
 
 /// Whether the value `v` passes: an expression that is true or false, for a `v` that may be NULL (missing).

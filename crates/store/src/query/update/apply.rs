@@ -6,7 +6,7 @@ use super::place::{find, kind, set, slot, take, through_array};
 use super::{Bits, Document, Operation, array, clock, number};
 use crate::query::error::{QueryError, refuse, shown};
 use crate::query::path::Path;
-use crate::query::value::compare;
+use crate::query::value::compare_deep;
 
 impl Operation {
     /// Changes the document; `insert` if an upsert makes it.
@@ -88,7 +88,7 @@ fn bound(
     better: fn(std::cmp::Ordering) -> bool,
 ) -> Result<(), QueryError> {
     match find(document, path) {
-        Some(so_far) if !better(compare(value, so_far)) => Ok(()),
+        Some(so_far) if !better(compare_deep(value, so_far)) => Ok(()),
         _ => set(document, path, value.clone()),
     }
 }

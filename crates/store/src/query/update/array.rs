@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Order, Push};
 use crate::query::sort;
-use crate::query::value::{compare, equal};
+use crate::query::value::{compare_deep, equal};
 
 pub(super) fn push(items: &mut Vec<Value>, push: &Push) {
     let at = match push.position {
@@ -35,7 +35,7 @@ fn index(at: i64, length: usize) -> usize {
 fn in_order(a: &Value, b: &Value, order: &Order) -> Ordering {
     let turned = |order: Ordering, descending| if descending { order.reverse() } else { order };
     match order {
-        Order::Whole { descending } => turned(compare(a, b), *descending),
+        Order::Whole { descending } => turned(compare_deep(a, b), *descending),
         Order::Fields(keys) => keys
             .iter()
             .map(|key| {

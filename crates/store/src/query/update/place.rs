@@ -50,9 +50,8 @@ pub(super) fn slot<'a>(
             }
             other => {
                 return refuse!(
-                    "cannot create the field {} in {}: on the way to {} is {}",
+                    "cannot create the field {} of {}: it would be inside {}",
                     shown(name),
-                    "a value that is no object",
                     shown(&path.dotted()),
                     kind(other)
                 );

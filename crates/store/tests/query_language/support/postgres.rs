@@ -84,7 +84,7 @@ impl Postgres {
         let this = Self { runtime, client, indexed: Vec::new(), server, _directory: directory };
         this.batch(POSTGRES_FUNCTIONS);
         this.batch(
-            "CREATE TABLE entities (collection bigint NOT NULL, id text NOT NULL, doc jsonb NOT NULL, \
+            "CREATE TABLE entities (collection bigint NOT NULL, id text COLLATE \"C\" NOT NULL, doc jsonb NOT NULL, \
              PRIMARY KEY (collection, id))",
         );
         this.insert(documents);
