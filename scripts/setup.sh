@@ -8,6 +8,8 @@ command -v clang >/dev/null || missing+=(clang)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
 command -v cc >/dev/null || missing+=(gcc)
+# The store's tests start a server of their own. Debian keeps its programs outside of PATH.
+command -v initdb >/dev/null || compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || missing+=(postgresql)
 
 if ((${#missing[@]})); then
   if command -v apt-get >/dev/null; then
@@ -17,7 +19,7 @@ if ((${#missing[@]})); then
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"
   else
     echo "error: missing: ${missing[*]}. Install them with this system's packages" \
-      "(clang 14 or later that can target wasm32; Node.js 18 or later, with npm)." >&2
+      "(clang 14 or later that can target wasm32; Node.js 18 or later with npm; PostgreSQL 15 or later for the tests)." >&2
     exit 1
   fi
 fi

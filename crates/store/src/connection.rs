@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::query::sql::Dialect;
+use crate::query::sql::{Dialect, Param as Rendered};
 use crate::{Document, StoreError, document, postgres, sqlite};
 
 /// A value of a statement. Statements name their parameters `$1`, `$2`… or `?1`, `?2`….
@@ -15,11 +15,12 @@ use crate::{Document, StoreError, document, postgres, sqlite};
 pub(crate) enum Param {
     Null,
     Int(i64),
-    Real(f64),
     Text(String),
     Bytes(Vec<u8>),
     /// PostgreSQL only: an array of texts.
     Texts(Vec<String>),
+    /// What a rendered query binds.
+    Rendered(Rendered),
 }
 
 impl From<&str> for Param {
@@ -52,17 +53,9 @@ impl From<&[u8; 32]> for Param {
     }
 }
 
-impl From<crate::query::sql::Param> for Param {
-    fn from(param: crate::query::sql::Param) -> Self {
-        use crate::query::sql::Param as Rendered;
-        match param {
-            Rendered::Text(text) => Self::Text(text),
-            Rendered::Int(number) => Self::Int(number),
-            Rendered::Real(number) => Self::Real(number),
-            Rendered::Bytes(bytes) => Self::Bytes(bytes),
-            Rendered::Texts(texts) => Self::Texts(texts),
-            Rendered::Json(value) => Self::Text(value.to_string()),
-        }
+impl From<Rendered> for Param {
+    fn from(param: Rendered) -> Self {
+        Self::Rendered(param)
     }
 }
 
@@ -166,6 +159,13 @@ impl Row<'_> {
         }
     }
 
+    pub(crate) fn optional_real(&self, column: usize) -> Result<Option<f64>, StoreError> {
+        match self {
+            Self::Sqlite(row) => row.get(column).map_err(unreadable),
+            Self::Postgres(row) => row.try_get(column).map_err(unreadable),
+        }
+    }
+
     pub(crate) fn text(&self, column: usize) -> Result<String, StoreError> {
         match self {
             Self::Sqlite(row) => row.get(column).map_err(unreadable),
@@ -234,7 +234,9 @@ pub(crate) struct Known {
 
 /// Collections' numbers, so that most reads need one statement and not two.
 #[derive(Default)]
-pub(crate) struct Numbers(Mutex<HashMap<(String, String), (Arc<Known>, Instant)>>);
+pub(crate) struct Numbers(Mutex<HashMap<AppAndName, (Arc<Known>, Instant)>>);
+
+type AppAndName = (String, String);
 
 impl Numbers {
     pub(crate) fn get(&self, app: &str, collection: &str) -> Option<Arc<Known>> {

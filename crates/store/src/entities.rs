@@ -72,6 +72,50 @@ impl Store {
         .await
     }
 
+    /// The values of a field in the documents that match, each once: an array gives its elements.
+    ///
+    /// # Errors
+    /// As [`Store::find`]; [`StoreError::Query`] also if the name cannot be a field's.
+    pub async fn distinct(
+        &self,
+        at: Place<'_>,
+        field: &str,
+        filter: &Filter,
+    ) -> Result<Vec<Value>, StoreError> {
+        let asked = (At::from(at), field.to_owned(), filter.clone());
+        self.read(asked, |(at, field, filter), c| {
+            Box::pin(async move {
+                let Some(known) = known(c, at).await? else { return Ok(Vec::new()) };
+                let (sql, params) = rendered(scope(c, &known).distinct(field, filter)?);
+                c.rows(&sql, &params, |row| Ok(row.json(0)?.unwrap_or_default())).await
+            })
+        })
+        .await
+    }
+
+    /// The groups of the documents that the group's condition lets through, with what was computed of each,
+    /// in the order of each group's first `_id`.
+    ///
+    /// # Errors
+    /// As [`Store::find`].
+    pub async fn group(&self, at: Place<'_>, group: &Group) -> Result<Vec<Document>, StoreError> {
+        self.read((At::from(at), group.clone()), |(at, group), c| {
+            Box::pin(async move {
+                let Some(known) = known(c, at).await? else { return Ok(Vec::new()) };
+                let (sql, params) = rendered(scope(c, &known).group(group)?);
+                let keys = group.keys.len();
+                c.rows(&sql, &params, |row| {
+                    let names = (0..keys).map(|n| row.text(n)).collect::<Result<Vec<_>, _>>()?;
+                    group
+                        .result(&names, row.int(keys)?, row.optional_real(keys + 1)?)
+                        .map_err(|e| StoreError::unavailable("reading a group", e))
+                })
+                .await
+            })
+        })
+        .await
+    }
+
     /// Inserts documents: all of them or none.
     ///
     /// # Errors
@@ -238,6 +282,3 @@ pub(crate) fn scope<'k>(c: &Connection<'_>, known: &'k Known) -> Scope<'k> {
 pub(crate) fn rendered(sql: Sql) -> (String, Vec<Param>) {
     (sql.text, sql.params.into_iter().map(Param::from).collect())
 }
-
-#[allow(dead_code)]
-fn later(_: &Group, _: &Value) {}

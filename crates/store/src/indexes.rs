@@ -48,6 +48,7 @@ impl Store {
                     let sql = index_sql(c.dialect(), number, field)?;
                     if c.is_sqlite() {
                         c.execute(&sql, &[]).await?;
+                        assume(c, &index_name(number, field)).await?;
                         register(c, number, field).await?;
                     }
                     Ok(Some(number))
@@ -130,6 +131,16 @@ impl Store {
         let sql = format!("DROP INDEX CONCURRENTLY IF EXISTS {name}");
         client.batch_execute(&sql).await.map_err(|e| crate::postgres::failed(&e))
     }
+}
+
+/// Tells SQLite's planner of a new index what migration 2 says of the others: the rows of a collection, of
+/// one value, of one collection's value, of one document.
+async fn assume(c: &Connection<'_>, name: &str) -> Result<(), StoreError> {
+    let sql = "INSERT INTO sqlite_stat1 (tbl, idx, stat)
+        VALUES ('entities', $1, '50000 50 50 1')";
+    c.execute(sql, &[name.into()]).await?;
+    // Reads the statistics again; other connections do so as the schema has changed.
+    c.execute("ANALYZE sqlite_schema", &[]).await.map(|_| ())
 }
 
 async fn fields(c: &Connection<'_>, collection: i64) -> Result<Vec<String>, StoreError> {

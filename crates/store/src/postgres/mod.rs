@@ -202,13 +202,8 @@ impl ToSql for Param {
     ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         match self {
             Self::Null => Ok(IsNull::Yes),
-            Self::Int(number) => match *ty {
-                Type::INT4 => i32::try_from(*number)?.to_sql(ty, out),
-                #[allow(clippy::cast_precision_loss)] // A filter's number, compared with floats.
-                Type::FLOAT8 => (*number as f64).to_sql(ty, out),
-                _ => number.to_sql_checked(ty, out),
-            },
-            Self::Real(number) => number.to_sql_checked(ty, out),
+            Self::Int(number) => number.to_sql_checked(ty, out),
+            Self::Rendered(param) => param.to_sql_checked(ty, out),
             Self::Text(text) => {
                 if *ty == Type::JSONB {
                     // The version of JSONB's text form.

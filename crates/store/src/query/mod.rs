@@ -19,12 +19,12 @@ use serde_json::{Map, Value};
 
 pub use error::QueryError;
 pub use filter::Filter;
-pub use group::Group;
+pub use group::{Group, Reduce, Reducer};
 pub use modify::{FindAndModify, Modify};
 pub use path::Path;
 pub use projection::Projection;
 pub use sort::SortKey;
-pub use update::Update;
+pub use update::{Update, check};
 
 /// A stored entity: `_id` (a string), `_acl`, `_kmd` and what its app puts in.
 pub type Document = Map<String, Value>;

@@ -65,11 +65,6 @@ impl Path {
         self.segments.join(".")
     }
 
-    /// Whether a part could be a position in an array.
-    pub(crate) fn has_position(&self) -> bool {
-        self.segments.iter().any(|segment| position(segment).is_some())
-    }
-
     /// Whether `test` holds for one of the values that this path reaches, as MongoDB reaches them; `None` is a
     /// missing one. With `fan_out` an array at the end gives its elements, then itself.
     pub(crate) fn any(
@@ -90,10 +85,9 @@ impl Path {
         }
     }
 
-    /// The value at the path, through objects only.
-    pub(crate) fn plain<'a>(&self, document: &'a Map<String, Value>) -> Option<&'a Value> {
-        let (first, rest) = self.segments.split_first()?;
-        rest.iter().try_fold(document.get(first)?, |value, segment| value.as_object()?.get(segment))
+    /// The one value at the path: an array is entered by position only.
+    pub(crate) fn plain<'a>(&self, document: &'a Value) -> Option<&'a Value> {
+        self.segments.iter().try_fold(document, |value, segment| member(value, segment))
     }
 }
 

@@ -102,3 +102,23 @@ pub(crate) fn compare_within_type(a: &Value, b: &Value) -> Option<Ordering> {
 pub(crate) fn compare(a: &Value, b: &Value) -> Ordering {
     rank(a).cmp(&rank(b)).then_with(|| compare_within_type(a, b).unwrap_or(Ordering::Equal))
 }
+
+/// A value as text that is the same for equal values: names in order, whole numbers without a fraction.
+pub(crate) fn canonical(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => match number.as_f64() {
+            // The whole numbers that a double holds exactly.
+            Some(double) if number.is_f64() && double.fract() == 0.0 && double.abs() < 9e15 => {
+                Value::from(double as i64)
+            }
+            _ => value.clone(),
+        },
+        Value::Array(items) => items.iter().map(canonical).collect(),
+        Value::Object(object) => {
+            let mut members: Vec<_> = object.iter().collect();
+            members.sort_unstable_by(|a, b| a.0.cmp(b.0));
+            Value::Object(members.into_iter().map(|(k, v)| (k.clone(), canonical(v))).collect())
+        }
+        other => other.clone(),
+    }
+}

@@ -4,7 +4,7 @@ pub(crate) mod generate;
 pub(crate) mod postgres;
 
 use lode_store::query::sql::{Dialect, Scope, Sql, index_sql, register};
-use lode_store::query::{Document, Filter, Query};
+use lode_store::query::{Document, Filter, Group, Query};
 use rusqlite::{Connection, params_from_iter};
 use serde_json::Value;
 
@@ -75,5 +75,15 @@ impl Sqlite {
         let rows =
             statement.query_map(params_from_iter(&sql.params), |row| row.get::<_, String>(3));
         rows.unwrap().map(Result::unwrap).collect::<Vec<_>>().join("\n")
+    }
+
+    pub(crate) fn groups(&self, sql: &Sql, group: &Group) -> Vec<Document> {
+        let keys = group.keys.len();
+        let mut statement = self.connection.prepare(&sql.text).unwrap();
+        let rows = statement.query_map(params_from_iter(&sql.params), |row| {
+            let names: Vec<String> = (0..keys).map(|index| row.get(index).unwrap()).collect();
+            Ok(group.result(&names, row.get(keys)?, row.get(keys + 1)?).unwrap())
+        });
+        rows.unwrap().map(Result::unwrap).collect()
     }
 }

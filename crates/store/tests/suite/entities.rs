@@ -169,3 +169,42 @@ pub(crate) async fn unknown_collections_read_as_empty(f: Fixture) {
     // Looking makes none.
     assert_eq!(f.store.collections(APP).await, Ok(vec![]));
 }
+
+pub(crate) async fn distinct_values_and_groups(f: Fixture) {
+    for (id, city, sum, tags) in [
+        ("a", "Bern", 1, json!(["x", "y"])),
+        ("b", "Bern", 2, json!("x")),
+        ("c", "Aarau", 4, json!(null)),
+    ] {
+        f.insert(ORDERS, json!({ "_id": id, "city": city, "sum": sum, "tags": tags })).await;
+    }
+    let all = filter_of(json!({}));
+    let values = async |field: &str| {
+        let mut values: Vec<String> = f
+            .store
+            .distinct(ORDERS, field, &all)
+            .await
+            .expect("values")
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        values.sort();
+        values
+    };
+    assert_eq!(values("city").await, ["\"Aarau\"", "\"Bern\""]);
+    assert_eq!(values("tags").await, ["\"x\"", "\"y\"", "null"]);
+    assert_eq!(values("sum").await, ["1", "2", "4"]);
+
+    let group = lode_store::Group::parse(&json!({
+        "key": { "city": true }, "initial": { "result": 0 },
+        "reduce": "function(doc,out){ out.result += doc.sum; }", "condition": {},
+    }))
+    .expect("a group");
+    let found = f.store.group(ORDERS, &group).await.expect("groups");
+    let expected =
+        [json!({ "city": "Bern", "result": 3 }), json!({ "city": "Aarau", "result": 4 })];
+    assert_eq!(found, expected.map(doc));
+    let nowhere = Place { collection: "never", ..ORDERS };
+    assert_eq!(f.store.distinct(nowhere, "city", &all).await, Ok(vec![]));
+    assert_eq!(f.store.group(nowhere, &group).await, Ok(vec![]));
+}

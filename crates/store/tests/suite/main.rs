@@ -104,7 +104,7 @@ suite! {
     entities: stored_and_read_back, duplicates_insert_nothing, ids_and_documents_that_cannot_be_stored,
         numbers_come_back_exactly, apps_do_not_see_each_other, a_collection_is_dropped_with_all_of_it,
         removed_ids_are_remembered, without_an_app_nothing_is_stored, query_with_order_page_and_fields,
-        unknown_collections_read_as_empty;
+        unknown_collections_read_as_empty, distinct_values_and_groups;
     modify: change_reads_decides_and_writes, update_one_many_and_upsert, remove_one_and_all,
         find_and_modify_answers_before_or_after, the_id_cannot_be_changed, more_than_a_page;
     concurrent: no_update_is_lost, each_finds_another, a_failing_write_takes_no_other_along,

@@ -7,6 +7,9 @@ use crate::query::error::{QueryError, refuse};
 /// The earth's radius in metres: the one MongoDB computes with.
 pub(crate) const EARTH: f64 = 6_378_100.0;
 
+/// A mile in metres.
+const MILE: f64 = 1609.344;
+
 /// Points of a polygon, at most.
 const MAX_POINTS: usize = 1000;
 
@@ -150,10 +153,12 @@ impl Near {
                 "{operator} takes [longitude, latitude] or a $geometry that is a Point"
             );
         };
-        // A GeoJSON point is on the sphere, and its distances are metres; a pair's are radians or degrees.
-        let (sphere, unit) = match geometry {
-            Some(_) => (true, EARTH),
-            None => (operator == "$nearSphere", 1.0),
+        // Distances are metres from a GeoJSON point, miles from a pair (so say Kinvey's guides; MongoDB would take
+        // radians), and on the plane the coordinates' own.
+        let (sphere, unit) = match (geometry, operator) {
+            (Some(_), _) => (true, EARTH),
+            (None, "$nearSphere") => (true, EARTH / MILE),
+            (None, _) => (false, 1.0),
         };
         let most = far("$maxDistance", value.get("$maxDistance").or(most))?.map(|far| far / unit);
         let least = far("$minDistance", value.get("$minDistance").or(least))?.map(|far| far / unit);

@@ -149,9 +149,35 @@ impl Filter {
         &self.node
     }
 
+    /// What the elements of an array have to be for `$pull` to take them out.
+    pub(crate) fn element(value: &Value) -> Result<Element, QueryError> {
+        parse::pulled(value)
+    }
+
     /// The `$near` that sorts the result: it stands outside of any `$or`.
     pub(crate) fn near(&self) -> Option<(&Path, &Near)> {
         self.node.near()
+    }
+}
+
+/// What an element of an array has to be.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Element {
+    /// Equal to this.
+    Equal(Value),
+    /// What operators say.
+    Passing(Node),
+    /// An object that matches.
+    Matching(Node),
+}
+
+impl Element {
+    pub(crate) fn fits(&self, element: &Value) -> bool {
+        match self {
+            Self::Equal(wanted) => super::value::equal(element, wanted),
+            Self::Passing(node) => node.matches(Root::Value(element)),
+            Self::Matching(node) => element.is_object() && node.matches(Root::Value(element)),
+        }
     }
 }
 

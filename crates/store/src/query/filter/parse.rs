@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Kind, Near, Node, Pattern, Range, Shape, Test};
+use super::{Element, Kind, Near, Node, Pattern, Range, Shape, Test};
 use crate::query::error::{QueryError, refuse, shown};
 use crate::query::path::Path;
 
@@ -18,6 +18,19 @@ const TRUSTED: usize = 1 << 16;
 /// A client's filter.
 pub(super) fn filter(value: &Value) -> Result<Node, QueryError> {
     Parser { depth: MAX_DEPTH, conditions: MAX_CONDITIONS }.document(value, Place::Top)
+}
+
+/// What stands behind `$pull` and a field.
+pub(super) fn pulled(value: &Value) -> Result<Element, QueryError> {
+    let mut parser = Parser { depth: MAX_DEPTH, conditions: MAX_CONDITIONS };
+    if !value.is_object() {
+        return Ok(Element::Equal(checked(value)?));
+    }
+    match parser.element(value)? {
+        Test::Element(node) => Ok(Element::Passing(*node)),
+        Test::Object(node) => Ok(Element::Matching(*node)),
+        _ => Ok(Element::Equal(checked(value)?)),
+    }
 }
 
 /// A filter that was parsed before.

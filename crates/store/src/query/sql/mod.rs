@@ -14,7 +14,7 @@ mod postgres;
 mod sqlite;
 
 use super::error::QueryError;
-use super::{Filter, Query};
+use super::{Filter, Group, Path, Query, Reducer};
 
 pub use index::{drop_index_sql, index_name, index_sql};
 pub use param::Param;
@@ -76,6 +76,35 @@ impl Scope<'_> {
         let mut writer = Writer::new(self);
         writer.push("SELECT count(*) FROM entities WHERE ");
         writer.condition(filter)?;
+        Ok(writer.finish())
+    }
+
+    /// `SELECT DISTINCT …`: one row per value of the field, with the value as JSON text. An array gives its
+    /// elements; a missing field nothing.
+    ///
+    /// # Errors
+    /// A name that is no field's, and what this dialect cannot do.
+    pub fn distinct(&self, field: &str, filter: &Filter) -> Result<Sql, QueryError> {
+        let path = Path::parse(field)?;
+        let mut writer = Writer::new(self);
+        match self.dialect {
+            Dialect::Sqlite => sqlite::distinct(&mut writer, &path, filter)?,
+            Dialect::Postgres => postgres::distinct(&mut writer, &path, filter)?,
+        }
+        Ok(writer.finish())
+    }
+
+    /// `SELECT … GROUP BY …`: per row each key as JSON text, a count (integer), and what was computed (a double,
+    /// or NULL); [`Group::result`] makes a document of them. In the order of each group's first `_id`.
+    ///
+    /// # Errors
+    /// What this dialect cannot do.
+    pub fn group(&self, group: &Group) -> Result<Sql, QueryError> {
+        let mut writer = Writer::new(self);
+        match self.dialect {
+            Dialect::Sqlite => sqlite::group(&mut writer, group)?,
+            Dialect::Postgres => postgres::group(&mut writer, group)?,
+        }
         Ok(writer.finish())
     }
 
@@ -170,4 +199,50 @@ impl<'a> Writer<'a> {
             self.bind(largest(query.skip));
         }
     }
+}
+
+/// The aggregates of a reducer, over a column named `value`: a count, and a double.
+fn aggregates(reducer: &Reducer) -> &'static str {
+    match reducer {
+        Reducer::Count => "count(*), CAST(NULL AS double precision)",
+        Reducer::Sum(_) => "count(*), sum(value)",
+        Reducer::Min(_) => "count(*), min(value)",
+        Reducer::Max(_) => "count(*), max(value)",
+        // The mean is put together with the one the result starts from.
+        Reducer::Average { .. } => "count(value), sum(value)",
+    }
+}
+
+/// The field that a reducer looks at.
+fn reduced(reducer: &Reducer) -> Option<&Path> {
+    match reducer {
+        Reducer::Count => None,
+        Reducer::Sum(field) | Reducer::Min(field) | Reducer::Max(field) => Some(field),
+        Reducer::Average { field, .. } => Some(field),
+    }
+}
+
+/// `SELECT` the groups of the rows `(id, k0, k1, …, value)` that `rows` writes.
+fn grouped(
+    writer: &mut Writer<'_>,
+    group: &Group,
+    key: fn(usize) -> String,
+    rows: impl FnOnce(&mut Writer<'_>) -> Result<(), QueryError>,
+) -> Result<(), QueryError> {
+    writer.push("SELECT ");
+    for index in 0..group.keys.len() {
+        writer.push(&key(index));
+        writer.push(", ");
+    }
+    writer.push(aggregates(&group.reduce.reducer));
+    writer.push(" FROM (");
+    rows(writer)?;
+    writer.push(") AS found");
+    for index in 0..group.keys.len() {
+        writer.push(if index == 0 { " GROUP BY " } else { ", " });
+        writer.push(&format!("k{index}"));
+    }
+    // Without keys there would be a row even for no documents.
+    writer.push(" HAVING count(*) > 0 ORDER BY min(id)");
+    Ok(())
 }

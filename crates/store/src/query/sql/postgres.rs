@@ -4,10 +4,10 @@
 use serde_json::Value;
 
 use super::sqlite::by_id_alone;
-use super::{Param, QueryError, Writer, pattern};
+use super::{Param, QueryError, Writer, grouped, pattern, reduced};
 use crate::query::filter::{Filter, Kind, Near, Node, Range, Shape, Test};
 use crate::query::path::Path;
-use crate::query::{Query, SortKey};
+use crate::query::{Group, Query, SortKey};
 
 /// What a path starts from.
 #[derive(Clone, Copy)]
@@ -309,4 +309,45 @@ fn order_by(writer: &mut Writer<'_>, index: usize, key: &SortKey) {
          CASE WHEN jsonb_typeof(k{index}) = 'number' THEN k{index}::numeric END {how}, \
          CASE WHEN jsonb_typeof(k{index}) = 'string' THEN k{index} #>> '{{}}' END COLLATE \"C\" {how}, "
     ));
+}
+
+pub(super) fn distinct(
+    writer: &mut Writer<'_>,
+    path: &Path,
+    filter: &Filter,
+) -> Result<(), QueryError> {
+    writer.push("SELECT e::text FROM (SELECT DISTINCT e FROM entities, LATERAL lode_values(doc, ");
+    writer.bind(Param::Texts(path.segments().to_vec()));
+    writer.push(
+        ", false) AS v, LATERAL jsonb_array_elements(CASE WHEN jsonb_typeof(v) = 'array' THEN v \
+         WHEN v IS NULL THEN '[]' ELSE jsonb_build_array(v) END) AS e WHERE ",
+    );
+    writer.condition(filter)?;
+    writer.push(") AS found");
+    Ok(())
+}
+
+pub(super) fn group(writer: &mut Writer<'_>, group: &Group) -> Result<(), QueryError> {
+    grouped(
+        writer,
+        group,
+        |index| format!("k{index}::text"),
+        |writer| {
+            writer.push("SELECT id COLLATE \"C\" AS id");
+            for (index, path) in group.keys.iter().enumerate() {
+                writer.push(", coalesce(doc #> ");
+                writer.bind(Param::Texts(path.segments().to_vec()));
+                writer.push(&format!(", 'null') AS k{index}"));
+            }
+            if let Some(field) = reduced(&group.reduce.reducer) {
+                let bound = writer.placeholder(Param::Texts(field.segments().to_vec()));
+                writer.push(&format!(
+                    ", CASE WHEN jsonb_typeof(doc #> {bound}) = 'number' \
+                 THEN (doc #> {bound})::double precision END AS value"
+                ));
+            }
+            writer.push(" FROM entities WHERE ");
+            writer.condition(&group.condition)
+        },
+    )
 }

@@ -5,10 +5,11 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::{Connection, Error};
 use serde_json::Value;
 
-use super::{Param, QueryError, Writer};
+use super::{Param, QueryError, Writer, grouped, reduced};
 use crate::query::filter::{Filter, Node, Point, Test, distance};
 use crate::query::path::{Path, Root};
-use crate::query::{Query, sort};
+use crate::query::value::canonical;
+use crate::query::{Group, Query, sort};
 
 /// Gives a connection the functions that the statements for SQLite call.
 ///
@@ -25,6 +26,29 @@ pub fn register(connection: &Connection) -> rusqlite::Result<()> {
     connection.create_scalar_function("lode_sort", 3, flags, |context| {
         let path = context.get_or_create_aux(1, |path| field(path.as_str()?))?;
         Ok(sort::key(&document(context)?, &path, context.get(2)?))
+    })?;
+    connection.create_scalar_function("lode_values", 2, flags, |context| {
+        let path = context.get_or_create_aux(1, |path| field(path.as_str()?))?;
+        let mut values: Vec<Value> = Vec::new();
+        let mut add = |value: &Value| values.push(canonical(value).to_string().into());
+        path.any(Root::Value(&document(context)?), false, &mut |found| {
+            match found {
+                Some(Value::Array(items)) => items.iter().for_each(&mut add),
+                Some(value) => add(value),
+                None => {}
+            }
+            false
+        });
+        Ok(Value::Array(values).to_string())
+    })?;
+    connection.create_scalar_function("lode_value", 2, flags, |context| {
+        let path = context.get_or_create_aux(1, |path| field(path.as_str()?))?;
+        let document = document(context)?;
+        Ok(canonical(path.plain(&document).unwrap_or(&Value::Null)).to_string())
+    })?;
+    connection.create_scalar_function("lode_number", 2, flags, |context| {
+        let path = context.get_or_create_aux(1, |path| field(path.as_str()?))?;
+        Ok(path.plain(&document(context)?).and_then(Value::as_f64))
     })?;
     connection.create_scalar_function("lode_distance", 5, flags, |context| {
         let path = context.get_or_create_aux(1, |path| field(path.as_str()?))?;
@@ -103,4 +127,41 @@ pub(super) fn select(writer: &mut Writer<'_>, query: &Query) -> Result<(), Query
     writer.push("id");
     writer.page(query);
     Ok(())
+}
+
+pub(super) fn distinct(
+    writer: &mut Writer<'_>,
+    path: &Path,
+    filter: &Filter,
+) -> Result<(), QueryError> {
+    // `json_each` has a column `id`, too: hence the inner query.
+    writer.push("SELECT DISTINCT value FROM (SELECT lode_values(doc, ");
+    writer.bind(Param::Text(path.dotted()));
+    writer.push(") AS list FROM entities WHERE ");
+    writer.condition(filter)?;
+    writer.push(") AS found, json_each(found.list)");
+    Ok(())
+}
+
+pub(super) fn group(writer: &mut Writer<'_>, group: &Group) -> Result<(), QueryError> {
+    grouped(
+        writer,
+        group,
+        |index| format!("k{index}"),
+        |writer| {
+            writer.push("SELECT id");
+            for (index, path) in group.keys.iter().enumerate() {
+                writer.push(", lode_value(doc, ");
+                writer.bind(Param::Text(path.dotted()));
+                writer.push(&format!(") AS k{index}"));
+            }
+            if let Some(field) = reduced(&group.reduce.reducer) {
+                writer.push(", lode_number(doc, ");
+                writer.bind(Param::Text(field.dotted()));
+                writer.push(") AS value");
+            }
+            writer.push(" FROM entities WHERE ");
+            writer.condition(&group.condition)
+        },
+    )
 }

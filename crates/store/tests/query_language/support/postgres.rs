@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use lode_store::query::sql::{Dialect, POSTGRES_FUNCTIONS, Scope, Sql, index_sql};
-use lode_store::query::{Document, Filter, Query};
+use lode_store::query::{Document, Filter, Group, Query};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 use tokio_postgres::types::ToSql;
@@ -117,6 +117,20 @@ impl Postgres {
             sql.params.iter().map(|param| param as &(dyn ToSql + Sync)).collect();
         let rows = self.runtime.block_on(self.client.query(&sql.text, &params));
         rows.unwrap_or_else(|e| panic!("{e:?}: {sql:?}")).iter().map(|row| row.get(0)).collect()
+    }
+
+    pub(crate) fn groups(&self, sql: &Sql, group: &Group) -> Vec<Document> {
+        let keys = group.keys.len();
+        let params: Vec<&(dyn ToSql + Sync)> =
+            sql.params.iter().map(|param| param as &(dyn ToSql + Sync)).collect();
+        let rows = self.runtime.block_on(self.client.query(&sql.text, &params));
+        rows.unwrap_or_else(|e| panic!("{e:?}: {sql:?}"))
+            .iter()
+            .map(|row| {
+                let names: Vec<String> = (0..keys).map(|index| row.get(index)).collect();
+                group.result(&names, row.get(keys), row.get(keys + 1)).unwrap()
+            })
+            .collect()
     }
 
     /// The ids of the query, in its order.

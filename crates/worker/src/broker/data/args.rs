@@ -48,6 +48,23 @@ pub(super) struct Count {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(super) struct Distinct {
+    pub(super) collection: String,
+    pub(super) field: String,
+    #[serde(default)]
+    pub(super) query: Value,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Group {
+    pub(super) collection: String,
+    /// What [`lode_store::Group::parse`] reads.
+    #[serde(flatten)]
+    pub(super) group: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct GeoNear {
     pub(super) collection: String,
     /// Longitude and latitude.

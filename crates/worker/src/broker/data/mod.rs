@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use lode_child::protocol::HostError;
-use lode_store::{Filter, Place, Projection, Query, SortKey, Store, StoreError};
+use lode_store::{Filter, Group, Place, Projection, Query, SortKey, Store, StoreError};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -140,6 +140,8 @@ impl Data {
             "find" => self.find(app, args).await,
             "findOne" => self.find_one(app, args).await,
             "count" => self.count(app, args).await,
+            "distinct" => self.distinct(app, args).await,
+            "group" => self.group(app, args).await,
             "geoNear" => self.geo_near(app, args).await,
             "collectionExists" => self.collection_exists(app, args).await,
             "insert" => self.insert(app, args).await,
@@ -169,6 +171,18 @@ impl Data {
         let args: args::Count = read(args)?;
         let at = readable(app, &args.collection)?;
         Ok(self.store.count(at, &Filter::parse(&args.query)?).await?.to_string())
+    }
+
+    async fn distinct(&self, app: &str, args: &str) -> Result<String, Failure> {
+        let args: args::Distinct = read(args)?;
+        let at = readable(app, &args.collection)?;
+        fitting(&self.store.distinct(at, &args.field, &Filter::parse(&args.query)?).await?)
+    }
+
+    async fn group(&self, app: &str, args: &str) -> Result<String, Failure> {
+        let args: args::Group = read(args)?;
+        let at = readable(app, &args.collection)?;
+        fitting(&self.store.group(at, &Group::parse(&args.group)?).await?)
     }
 
     async fn geo_near(&self, app: &str, args: &str) -> Result<String, Failure> {
