@@ -168,11 +168,16 @@ impl Data {
             action,
             return_new: new,
             upsert,
-            fields: if fields.is_null() { None } else { Some(Projection::parse(&fields)?) },
+            fields: None,
         };
-        let found = self.store.find_and_modify(at, &request).await?;
+        let fields = Projection::parse(&fields)?;
+        let mut found = self.store.find_and_modify(at, &request).await?;
         if remove && at.collection == USERS {
+            // Before the projection, which may leave out whom this was.
             self.forget_users(app, found.iter()).await?;
+        }
+        if let Some(found) = &mut found {
+            fields.apply(found);
         }
         fitting(&found)
     }
