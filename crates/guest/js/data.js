@@ -245,9 +245,17 @@
       options: { __proto__: null, remove: true },
     }),
     geoNear: (collection, given) => {
-      const { limit, maxDistance, num, query } = isObject(given[2]) ? given[2] : { __proto__: null };
+      const { distanceMultiplier, limit, maxDistance, num, query, spherical } =
+        isObject(given[2]) ? given[2] : { __proto__: null };
       return ask('data.geoNear', {
-        __proto__: null, collection, near: [given[0], given[1]], query: queryOf(query), limit: num ?? limit, maxDistance,
+        __proto__: null,
+        collection,
+        near: [given[0], given[1]],
+        query: queryOf(query),
+        limit: num ?? limit,
+        maxDistance,
+        spherical,
+        distanceMultiplier,
       });
     },
     aggregate: unsupported('aggregate'),

@@ -7,10 +7,11 @@ use clap::Args;
 
 use crate::Failure;
 
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
     ("collections/books/onPreSave.js", include_str!("template/collections/books/onPreSave.js")),
     ("endpoints/hello.js", include_str!("template/endpoints/hello.js")),
     ("books.test.js", include_str!("template/books.test.js")),
+    ("types/lode.d.ts", include_str!("../../../types/lode.d.ts")),
     ("types/lode-test.d.ts", include_str!("../../../types/lode-test.d.ts")),
 ];
 

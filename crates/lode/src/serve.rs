@@ -107,7 +107,8 @@ impl Server {
             allow_networks: arguments.allow_networks.clone(),
             ..egress::Config::default()
         };
-        let options = Options { egress: Some(egress), ..Options::default() };
+        let options =
+            Options { egress: Some(egress), store: Some(store.clone()), ..Options::default() };
         let broker = Broker::new(options).map_err(|error| Failure::usage(error.to_string()))?;
         let master = Master::start(config, broker).await.map_err(|error| platform(&error))?;
         let config = ApiConfig { admin_token: lode_api::hash(&token), url: url.clone() };

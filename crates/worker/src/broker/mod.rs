@@ -8,6 +8,18 @@
 //! | Call | Arguments | Answer |
 //! |---|---|---|
 //! | `egress.request` | `{method?, url, headers?: [[name, value]], body? \| bodyBase64?, auth?: {user, pass}, redirect?: "follow" \| "error" \| "manual", maxRedirects?, timeout?: ms}` | `{status, statusText, headers: [[name, value]], body \| bodyBase64, url, redirected}` |
+//! | `data.find`, `data.findOne` | `{collection, query?, options?: {sort, limit, skip, fields}}` | documents, at most 10,000; one or null |
+//! | `data.count` | `{collection, query?}` | how many |
+//! | `data.distinct` | `{collection, field, query?}` | values |
+//! | `data.group` | `{collection, key, condition?, initial, reduce: "function…"}` | groups |
+//! | `data.geoNear` | `{collection, near: [lng, lat], query?, limit?, maxDistance?, spherical?, distanceMultiplier?}` | `{results: [{dis, obj}], ok: 1}` |
+//! | `data.insert` | `{collection, documents, creator?}` | the documents |
+//! | `data.save` | `{collection, document, creator?}` | the document |
+//! | `data.update` | `{collection, query?, update, options?: {multi, upsert}, creator?}` | `{matched, modified, upserted}` |
+//! | `data.findAndModify` | `{collection, query?, sort?, update?, options?: {new, remove, upsert, fields}, creator?}` | a document or null |
+//! | `data.remove` | `{collection, query?, options?: {single}}` | how many |
+//! | `data.collectionExists` | `{collection}` | whether |
+//! | `email.send`, `push.send`, `push.broadcast` | as crates/guest/js/services.js says | nothing yet: an error |
 //! | `kv.get`, `kv.delete` | `{key}` | the value or null; whether there was one |
 //! | `kv.set` | `{key, value}` | null |
 //! | `kv.increment` | `{key, by?}` | the new number |
@@ -19,13 +31,17 @@ use std::time::Instant;
 use lode_child::protocol::{HostCall, HostError, HostReply};
 use serde_json::value::RawValue;
 
+mod data;
 pub mod egress;
 pub mod keyvalue;
 pub mod log;
 mod origin;
 
+use data::Data;
+pub use data::MAX_DOCUMENTS;
 use egress::{ConfigError, Egress, Failure};
 use keyvalue::KeyValue;
+use lode_store::Store;
 pub use origin::{Origin, OwnAnswer, OwnApi};
 
 /// Bytes of an answer: what a body of 8 MiB becomes, and well below what a frame to a child may have.
@@ -48,12 +64,14 @@ impl AppContext {
 }
 
 /// What a broker offers.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Options {
     /// Egress, for apps that have an allow-list; none by default.
     pub egress: Option<egress::Config>,
     /// A key-value store in memory, for tests; none by default.
     pub key_value: Option<keyvalue::Bounds>,
+    /// Where the apps' documents are; none by default.
+    pub store: Option<Store>,
 }
 
 /// Answers host calls. By default it offers nothing.
@@ -61,6 +79,7 @@ pub struct Options {
 pub struct Broker {
     egress: Option<Egress>,
     key_value: Option<KeyValue>,
+    data: Option<Data>,
 }
 
 impl Broker {
@@ -72,6 +91,7 @@ impl Broker {
         Ok(Self {
             egress: options.egress.map(|config| Egress::new(&config)).transpose()?,
             key_value: options.key_value.map(KeyValue::new),
+            data: options.store.map(Data::new),
         })
     }
 
@@ -90,19 +110,28 @@ impl Broker {
         {
             return answer.map_err(HostError::from).and_then(|answer| finish(&call, answer));
         }
-        let answer = match (call.name.as_str(), &self.egress, &self.key_value) {
-            ("egress.request", Some(egress), _) => egress.request(context, args, deadline).await,
-            ("egress.request", None, _) => {
-                let failure = "this Lode was started without egress: no app can send requests";
-                Err(Failure::not_allowed(failure).into())
-            }
-            (name, _, Some(store)) if name.starts_with("kv.") => {
-                match store.answer(&context.app, &name[3..], args) {
-                    Some(answer) => answer.map_err(HostError::from),
-                    None => Err(unknown(name)),
-                }
-            }
-            (name, ..) => Err(unknown(name)),
+        let name = call.name.as_str();
+        let answer = match name.split_once('.').unwrap_or_default() {
+            ("egress", "request") => match &self.egress {
+                Some(egress) => egress.request(context, args, deadline).await,
+                None => Err(missing("egress: no app can send requests")),
+            },
+            ("kv", what) => match &self.key_value {
+                Some(kv) => kv
+                    .answer(&context.app, what, args)
+                    .map_or_else(|| Err(unknown(name)), |answer| answer.map_err(HostError::from)),
+                None => Err(unknown(name)),
+            },
+            ("data", what) => match &self.data {
+                Some(data) => data
+                    .answer(context, what, args, deadline)
+                    .await
+                    .unwrap_or_else(|| Err(unknown(name))),
+                None => Err(missing("a store: no app has data")),
+            },
+            ("email", "send") => Err(not_configured("e-mail")),
+            ("push", "send" | "broadcast") => Err(not_configured("push notifications")),
+            _ => Err(unknown(name)),
         };
         finish(&call, answer?)
     }
@@ -116,6 +145,17 @@ fn finish(call: &HostCall, answer: String) -> HostReply {
         tracing::error!(%error, call = log::sanitize(&call.name, 80), "an answer is not JSON");
         HostError { name: "Error".into(), message: "the call could not be answered".into() }
     })
+}
+
+fn missing(what: &str) -> HostError {
+    Failure::not_allowed(format!("this Lode was started without {what}")).into()
+}
+
+fn not_configured(what: &str) -> HostError {
+    HostError {
+        name: "NotConfiguredError".into(),
+        message: format!("not configured: this Lode cannot send {what}, and nothing was sent"),
+    }
 }
 
 fn unknown(name: &str) -> HostError {
