@@ -21,7 +21,7 @@ function httpAdapter(base) {
         headers: Object.fromEntries(response.headers),
         data: await response.text(),
       };
-      exchanges.push({ url, method, headers, ...answer });
+      exchanges.push({ url, method, sent: headers, ...answer });
       return answer;
     },
   };
