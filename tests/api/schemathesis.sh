@@ -3,6 +3,7 @@
 # a server's error, and everything as described. Needs LODE_BIN (target/release/lode by default) and Python 3.10.
 #   EXAMPLES (30)  requests per operation and phase
 #   SECONDS_MAX (75)  of each of the two runs
+#   STORE  the URL of a database; SQLite if absent
 #   SEED (1)  what the random requests come from
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -25,7 +26,7 @@ finish() {
 }
 trap finish EXIT
 
-"$lode" serve --listen 127.0.0.1:0 --data "$data/lode" >"$data/out" 2>"$data/err" &
+"$lode" serve --listen 127.0.0.1:0 --data "$data/lode" ${STORE:+--store "$STORE"} >"$data/out" 2>"$data/err" &
 server=$!
 url=
 for _ in $(seq 600); do
