@@ -1,0 +1,147 @@
+// Saves per second of an order with a pre-save hook that runs the presave workload and an empty post-save hook: Lode on
+// SQLite and on PostgreSQL, and Parse Server on the same PostgreSQL. Each save is durable when it is answered
+// (SQLite: synchronous=FULL; PostgreSQL: fsync and synchronous_commit on), and made by a user with a session.
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { loadavg } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { tie, end } from '../../tests/lib/files.mjs';
+import { ask, clientOf } from '../../tests/lib/http.mjs';
+import { startPostgres } from '../../tests/lib/postgres.mjs';
+import { startServer } from '../../tests/lib/server.mjs';
+import { measure, options, print, ratios, write } from './report.mjs';
+import { body, check, source } from './workload.mjs';
+
+const scripts = {
+  'collections/orders/onPreSave.js': `${source}
+    function onPreSave(request, response, modules) {
+      var result = handler(request.body);
+      if (!result.ok) return response.error(result.errors.join());
+      request.body = result.order;
+      response.continue();
+    }`,
+  'collections/orders/onPostSave.js': 'function onPostSave(request, response, modules) { response.continue(); }',
+};
+
+async function lode(name, store) {
+  const server = await startServer({ store });
+  const app = await server.app('bench');
+  // What one app may have under way by default is less than the load: a quota is not what is measured.
+  await app.settings({ quota: { concurrency: 128 } });
+  await app.deploy(scripts);
+  const client = clientOf(app);
+  const user = await client.user('buyer');
+  const saved = await user.save('orders', body);
+  check(name, saved.body);
+  return {
+    name,
+    note: 'one process that serves, two children; a fresh sandbox per hook',
+    origin: server.url,
+    pid: server.pid,
+    request: {
+      path: `/appdata/${app.key}/orders`,
+      method: 'POST',
+      headers: { authorization: `Kinvey ${user.token}`, 'content-type': 'application/json', 'x-kinvey-api-version': '4' },
+      body,
+    },
+    expect: 201,
+    async count() {
+      return (await client.master.get('orders', '/_count')).body.count - 1;
+    },
+    stop: () => server.stop(),
+  };
+}
+
+async function freePort() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function parse(name, database, workers) {
+  const port = await freePort();
+  const child = tie(spawn(process.execPath, [fileURLToPath(new URL('parse.mjs', import.meta.url))], {
+    env: { ...process.env, PORT: String(port), DATABASE: database, WORKERS: String(workers), NODE_ENV: 'production' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  }));
+  let log = '';
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => { log += text; });
+  await new Promise((resolve, reject) => {
+    child.stdout.on('data', () => { if (/^ready$/m.test(log)) resolve(); });
+    child.once('exit', (code) => reject(new Error(`Parse Server ended (${code}):\n${log}`)));
+  });
+  const origin = `http://127.0.0.1:${port}`;
+  const headers = { 'x-parse-application-id': 'bench', 'x-parse-rest-api-key': 'bench-rest', 'content-type': 'application/json' };
+  const master = { ...headers, 'x-parse-master-key': 'bench-master' };
+  const signed = await ask(`${origin}/parse/users`, { method: 'POST', headers, body: { username: 'buyer', password: 'buyer-password' } });
+  if (signed.status !== 201) throw new Error(`Parse Server: sign-up: ${signed.text}`);
+  // The first one makes the class and its columns.
+  const first = await ask(`${origin}/parse/classes/Order`, { method: 'POST', headers: master, body });
+  if (first.status !== 201) throw new Error(`Parse Server: ${first.text}`);
+  const stored = await ask(`${origin}/parse/classes/Order/${first.body.objectId}`, { headers: master });
+  check(name, stored.body);
+  return {
+    name,
+    note: 'all of Cloud Code shares one context per process',
+    origin,
+    pid: child.pid,
+    request: {
+      path: '/parse/classes/Order',
+      method: 'POST',
+      headers: { ...headers, 'x-parse-session-token': signed.body.sessionToken },
+      body,
+    },
+    expect: 201,
+    async count() {
+      // Without a condition it answers PostgreSQL's estimate.
+      const where = encodeURIComponent('{"objectId":{"$ne":"none"}}');
+      const counted = await ask(`${origin}/parse/classes/Order?count=1&limit=0&where=${where}`, { headers: master });
+      return counted.body.count - 1;
+    },
+    stop: () => end(child, 'SIGTERM'),
+  };
+}
+
+const version = (name) => JSON.parse(readFileSync(new URL(`node_modules/${name}/package.json`, import.meta.url), 'utf8')).version;
+
+async function main() {
+  const { ms, rounds, only, out } = options();
+  const before = loadavg();
+  const postgres = await startPostgres({ settings: ['fsync=on', 'synchronous_commit=on', 'shared_buffers=256MB'], tcp: true });
+  const makers = {
+    'Lode, SQLite': (name) => lode(name, undefined),
+    'Lode, PostgreSQL': (name) => lode(name, postgres.database()),
+    'Parse Server, PostgreSQL': (name) => parse(name, postgres.database(), 1),
+    'Parse Server, PostgreSQL, 2 processes': (name) => parse(name, postgres.database(), 2),
+  };
+  const systems = [];
+  for (const [name, make] of Object.entries(makers)) {
+    if (only === undefined || only.some((part) => name.includes(part))) systems.push(await make(name));
+  }
+  const results = await measure(systems, { ms, rounds });
+  for (const system of systems) {
+    const count = await system.count();
+    if (count !== system.sent) throw new Error(`${system.name} has ${count} orders of ${system.sent} that it has acknowledged`);
+    await system.stop();
+  }
+  await postgres.stop();
+  const found = ratios(results, (name) => name.startsWith('Lode'));
+  write(out, 'saves', {
+    workload: 'presave as pre-save hook, an empty post-save hook',
+    parse_server: version('parse-server'),
+    load_average: { before, after: loadavg() },
+    ms_per_cell: ms,
+    rounds,
+    results,
+    ratios: found,
+  });
+  print('saves', results, found);
+}
+
+main().then(() => process.exit(0), (error) => {
+  process.stderr.write(`${error.stack}\n`);
+  process.exit(1);
+});
