@@ -68,6 +68,12 @@ export async function startServer({ store, args = [], data = temporaryDirectory(
     /** Whether it is still there. */
     lives: () => child.exitCode === null && child.signalCode === null,
     adminToken: () => readFileSync(path.join(data, 'admin-token'), 'utf8').trim(),
+    /** Enables a disabled user, as the owner. */
+    async restore(app, user) {
+      const authorization = `Basic ${Buffer.from(`${app.key}:${app.masterSecret}`).toString('base64')}`;
+      const answer = await fetch(`${url}/user/${app.key}/${user}/_restore`, { method: 'POST', headers: { authorization } });
+      if (answer.status !== 204) throw new Error(`restoring ${user}: ${answer.status} ${await answer.text()}`);
+    },
     /** Makes an app and gives a handle to it. */
     async app(name) {
       const made = JSON.parse(await succeed(['app', 'create', name, '--json', ...at]));

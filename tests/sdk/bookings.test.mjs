@@ -28,6 +28,7 @@ onEachStore('examples/bookings', (context) => {
     return User.login(username, `${username}-password`);
   };
   const owner = async () => {
+    Kinvey.init({ appKey: app.key, appSecret: app.appSecret, apiHostname: app.url });
     await User.logout();
     Kinvey.init({ appKey: app.key, masterSecret: app.masterSecret, apiHostname: app.url });
   };

@@ -47,14 +47,6 @@ impl std::fmt::Debug for Inner {
     }
 }
 
-impl std::ops::Deref for Api {
-    type Target = Inner;
-
-    fn deref(&self) -> &Inner {
-        &self.0
-    }
-}
-
 impl Api {
     /// A server over a store and a Work Master, which it deploys apps to as they are asked for.
     pub fn new(config: Config, store: Store, master: Master) -> Self {
@@ -68,13 +60,13 @@ impl Api {
             throttle: Throttle::default(),
             router: OnceLock::new(),
         }));
-        let _ = api.router.set(routes(&api));
+        let _ = api.0.router.set(routes(&api));
         api
     }
 
     /// Its routes, as a service for each connection.
     pub fn router(&self) -> Router {
-        self.router.get().cloned().unwrap_or_default()
+        self.0.router.get().cloned().unwrap_or_default()
     }
 }
 
@@ -122,17 +114,11 @@ fn routes(api: &Api) -> Router {
         .route("/user/{app}/_me", get(users::me))
         .route("/user/{app}/_lookup", post(users::look_up))
         .route("/user/{app}/_count", get(users::count))
-        .route(
-            "/user/{app}/{id}",
-            get(users::get).put(users::update).delete(users::delete),
-        )
+        .route("/user/{app}/{id}", get(users::get).put(users::update).delete(users::delete))
         .route("/user/{app}/{id}/_restore", post(users::restore))
         .route("/user/{app}/{id}/tokens", delete(users::delete_tokens))
         .route("/user/{app}/{id}/roles", get(users::roles))
-        .route(
-            "/user/{app}/{id}/roles/{role}",
-            put(users::grant_role).delete(users::revoke_role),
-        )
+        .route("/user/{app}/{id}/roles/{role}", put(users::grant_role).delete(users::revoke_role))
         .route("/roles/{app}", post(groups::create_role).get(groups::roles))
         .route(
             "/roles/{app}/{id}",

@@ -153,7 +153,8 @@ impl Apps {
             BuildError::Sources { failure, .. } => failed(&failure, &texts),
             error => ApiError::internal(error),
         })?;
-        let hooks = Hooks::of(&built.handlers).map_err(|two| ApiError::new(Kind::BadRequest, two))?;
+        let hooks =
+            Hooks::of(&built.handlers).map_err(|two| ApiError::new(Kind::BadRequest, two))?;
         Ok((built, hooks))
     }
 }
@@ -219,8 +220,7 @@ mod tests {
     #[test]
     fn a_code_frame_marks_the_place() {
         let text = "one\ntwo\nthree (\nfour\nfive";
-        let expected =
-            "  a.js:3:7\n    2 | two\n    3 | three (\n      |       ^\n    4 | four\n";
+        let expected = "  a.js:3:7\n    2 | two\n    3 | three (\n      |       ^\n    4 | four\n";
         assert_eq!(frame("a.js", text, 3, 7), expected);
         assert!(frame("a.js", "", 9, 9).starts_with("  a.js:9:9"));
     }

@@ -71,7 +71,8 @@ pub(crate) enum Credentials {
 impl Credentials {
     /// Reads it.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, ApiError> {
-        let none = || ApiError::new(Kind::InvalidCredentials, "the Authorization header is missing");
+        let none =
+            || ApiError::new(Kind::InvalidCredentials, "the Authorization header is missing");
         let value = headers.get(header::AUTHORIZATION).ok_or_else(none)?;
         let odd = || {
             let debug = "the Authorization header is neither `Basic …` nor `Kinvey <token>`";
@@ -193,7 +194,8 @@ pub(crate) fn is_disabled(user: &Document) -> bool {
 
 /// The ids of a user's roles (`_kmd.roles`).
 pub(crate) fn roles_of(user: &Document) -> Vec<String> {
-    let roles = user.get("_kmd").and_then(|kmd| kmd.get("roles")).and_then(|roles| roles.as_array());
+    let roles =
+        user.get("_kmd").and_then(|kmd| kmd.get("roles")).and_then(|roles| roles.as_array());
     let id = |role: &serde_json::Value| role.get("roleId")?.as_str().map(str::to_owned);
     roles.map(|roles| roles.iter().filter_map(id).collect()).unwrap_or_default()
 }

@@ -70,7 +70,9 @@ fn check(value: &Value, depth: usize, left: &mut usize) -> Result<(), ApiError> 
     *left = rest;
     match value {
         Value::Array(items) => items.iter().try_for_each(|item| check(item, depth - 1, left)),
-        Value::Object(members) => members.values().try_for_each(|item| check(item, depth - 1, left)),
+        Value::Object(members) => {
+            members.values().try_for_each(|item| check(item, depth - 1, left))
+        }
         _ => Ok(()),
     }
 }
@@ -80,7 +82,8 @@ fn check(value: &Value, depth: usize, left: &mut usize) -> Result<(), ApiError> 
 pub(crate) fn check_fields(document: &Document) -> Result<(), ApiError> {
     for (name, value) in document {
         if name.starts_with('$') || name.contains('.') || name.contains('\0') {
-            let debug = format!("the field name {name:?} begins with $ or has a dot or a NUL in it");
+            let debug =
+                format!("the field name {name:?} begins with $ or has a dot or a NUL in it");
             return Err(ApiError::new(Kind::InvalidIdentifier, debug));
         }
         check_value(value)?;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use lode_worker::master::{Limits, Usage};
+use lode_worker::{Limits, Usage};
 
 use crate::error::{ApiError, Kind};
 use crate::settings::Budget as BudgetSettings;
@@ -42,7 +42,10 @@ impl Budget {
             let debug = format!("the request's budget of {what} is used up");
             Err(ApiError::new(Kind::BLViolationError, debug))
         };
-        if self.runs.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_err()
+        if self
+            .runs
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1))
+            .is_err()
         {
             return spent("runs");
         }
@@ -65,7 +68,8 @@ impl Budget {
 }
 
 fn take(from: &AtomicU64, what: u64) {
-    let _ = from.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some(n.saturating_sub(what)));
+    let _ =
+        from.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some(n.saturating_sub(what)));
 }
 
 #[cfg(test)]

@@ -8,11 +8,12 @@ use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 use lode_store::Place;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::api::{Api, Trace};
 use crate::apps::App;
-use crate::auth::{self, Identity};
+use crate::auth::{self, Credentials, Identity};
 use crate::budget::Budget;
 use crate::error::{ApiError, Kind};
 use crate::nested::Run;
@@ -43,9 +44,9 @@ impl FromRequestParts<Api> for Call {
         if key.is_empty() || key.len() > MAX_KEY {
             return Err(ApiError::new(Kind::AppNotFound, ""));
         }
-        let app = api.apps.get(key).await?;
+        let app = api.0.apps.get(key).await?;
         let run = parts.extensions.get::<Arc<Run>>().filter(|run| run.app == app.key).cloned();
-        let identity = auth::identify(api, &app, &parts.headers, run.as_deref()).await?;
+        let identity = auth::identify(&api.0, &app, &parts.headers, run.as_deref()).await?;
         let trace = parts.extensions.get::<Arc<Trace>>().cloned();
         let trace = trace.ok_or_else(|| ApiError::internal("a request without a trace"))?;
         let budget = match &run {
@@ -53,7 +54,8 @@ impl FromRequestParts<Api> for Call {
             None => Arc::new(Budget::new(&app.settings.budget)),
         };
         let mut params = BTreeMap::new();
-        for (name, value) in url::form_urlencoded::parse(parts.uri.query().unwrap_or("").as_bytes()) {
+        for (name, value) in url::form_urlencoded::parse(parts.uri.query().unwrap_or("").as_bytes())
+        {
             // The first one counts, as in every part of the system.
             params.entry(name.into_owned()).or_insert_with(|| value.into_owned());
         }
@@ -69,6 +71,19 @@ impl FromRequestParts<Api> for Call {
             run,
             custom: Mutex::new(custom_properties(&parts.headers)),
         })
+    }
+}
+
+/// The parts of a URL's path, as axum's `Path`, refused in our own words.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        path.map(|axum::extract::Path(parts)| Self(parts))
+            .map_err(|error| ApiError::new(Kind::BadRequest, error.body_text()))
     }
 }
 
@@ -99,6 +114,15 @@ impl Call {
             && self
                 .header("x-kinvey-skip-business-logic")
                 .is_some_and(|text| text.eq_ignore_ascii_case("true"))
+    }
+
+    /// The session's token that the request came with.
+    pub(crate) fn session_token(&self) -> Option<String> {
+        let session = self.identity.user()?.session;
+        match Credentials::of(&self.headers) {
+            Ok(Credentials::Token(token)) if session.is_some() => Some(token),
+            _ => None,
+        }
     }
 
     /// Requires the master secret.

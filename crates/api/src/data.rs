@@ -1,6 +1,6 @@
 //! `/appdata`: entities of collections (Kinvey's REST guide, "Data Store").
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 use lode_store::query::{Filter, Group, Query};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::acl::{self, Access, Act};
 use crate::api::Api;
 use crate::body::{Body, check_fields};
-use crate::call::{Call, check_collection, check_id, json as answer};
+use crate::call::{Call, Path, check_collection, check_id, json as answer};
 use crate::error::{ApiError, Kind};
 use crate::pipeline::{Before, Operation};
 use crate::{query, secret, time};
@@ -65,7 +65,7 @@ pub(crate) async fn find_readable(
     // One more than may be, to see whether there are more.
     let limit = wanted.limit.unwrap_or(u64::MAX);
     wanted.limit = Some(limit.min(query::MOST + 1));
-    let found = call.api.store.find(call.place(collection), &wanted).await?;
+    let found = call.api.0.store.find(call.place(collection), &wanted).await?;
     if found.len() as u64 > query::MOST {
         return Err(ApiError::new(Kind::ResultSetSizeExceeded, "use limit and skip"));
     }
@@ -86,7 +86,7 @@ pub(crate) async fn get(
         Before::Answered(response) => return Ok(response),
         Before::Going(going) => going,
     };
-    let found = call.api.store.get(call.place(&collection), &id).await?;
+    let found = call.api.0.store.get(call.place(&collection), &id).await?;
     let mut found = found.ok_or_else(|| ApiError::new(Kind::EntityNotFound, ""))?;
     if !access.allows(Act::Read, &found)? {
         return Err(ApiError::new(Kind::InsufficientCredentials, "the entity's ACL forbids it"));
@@ -106,7 +106,7 @@ pub(crate) async fn count(Path((_, collection)): Path<(String, String)>, call: C
     if let Some(readable) = access.filter(Act::Read)? {
         filter = filter.and(readable);
     }
-    let count = call.api.store.count(call.place(&collection), &filter).await?;
+    let count = call.api.0.store.count(call.place(&collection), &filter).await?;
     Ok(answer(StatusCode::OK, &json!({ "count": count })))
 }
 
@@ -120,9 +120,9 @@ pub(crate) async fn group(
     let access = call.access(&collection).await?;
     let mut group = Group::parse(&Value::Object(body.object()?))?;
     if let Some(readable) = access.filter(Act::Read)? {
-        group = group.within(readable);
+        group.condition = group.condition.and(readable);
     }
-    let groups = call.api.store.group(call.place(&collection), &group).await?;
+    let groups = call.api.0.store.group(call.place(&collection), &group).await?;
     Ok(answer(StatusCode::OK, &groups.into_iter().map(Value::Object).collect()))
 }
 
@@ -149,11 +149,11 @@ pub(crate) async fn delta_set(Path((_, collection)): Path<(String, String)>, cal
     }
     wanted.limit = Some(query::MOST + 1);
     let place = call.place(&collection);
-    let changed = call.api.store.find(place, &wanted).await?;
+    let changed = call.api.0.store.find(place, &wanted).await?;
     if changed.len() as u64 > query::MOST {
         return Err(ApiError::new(Kind::ResultSetSizeExceeded, "fetch the collection anew"));
     }
-    let deleted = call.api.store.deleted_since(place, since).await?;
+    let deleted = call.api.0.store.deleted_since(place, since).await?;
     let deleted: Vec<Value> = deleted.into_iter().map(|id| json!({ "_id": id })).collect();
     Ok(answer(StatusCode::OK, &json!({ "changed": changed, "deleted": deleted })))
 }
@@ -185,7 +185,7 @@ pub(crate) async fn insert(
     let result = match going.body.take() {
         Value::Object(document) => {
             let document = new_entity(&call, document)?;
-            api.store.insert(place, vec![document.clone()]).await?;
+            api.0.store.insert(place, vec![document.clone()]).await?;
             Value::Object(document)
         }
         Value::Array(items) if items.len() <= MOST_AT_ONCE => {
@@ -218,7 +218,7 @@ async fn insert_one(call: &Call, collection: &str, item: Value) -> Result<Docume
         return Err(ApiError::new(Kind::BadRequest, "an entity is a JSON object"));
     };
     let document = new_entity(call, document)?;
-    call.api.store.insert(call.place(collection), vec![document.clone()]).await?;
+    call.api.0.store.insert(call.place(collection), vec![document.clone()]).await?;
     Ok(document)
 }
 
@@ -308,10 +308,9 @@ pub(crate) async fn replace_entity(
         }
         (Change::Put(after.clone()), Some(after))
     };
-    let written = call.api.store.change(call.place(collection), id, decide).await?;
-    written.ok_or_else(|| {
-        ApiError::new(Kind::InsufficientCredentials, "the entity's ACL forbids it")
-    })
+    let written = call.api.0.store.change(call.place(collection), id, decide).await?;
+    written
+        .ok_or_else(|| ApiError::new(Kind::InsufficientCredentials, "the entity's ACL forbids it"))
 }
 
 /// `DELETE /appdata/:app/:collection/:id`.
@@ -349,7 +348,7 @@ pub(crate) async fn delete_entity(
         }
         Some(_) => (Change::Remove, Some(true)),
     };
-    match call.api.store.change(call.place(collection), id, decide).await? {
+    match call.api.0.store.change(call.place(collection), id, decide).await? {
         Some(true) => Ok(()),
         Some(false) => {
             Err(ApiError::new(Kind::InsufficientCredentials, "the entity's ACL forbids it"))
@@ -380,6 +379,6 @@ pub(crate) async fn delete_by_query(
         filter = filter.and(deletable);
     }
     let how = RemoveHow { only_one: false };
-    let count = call.api.store.remove(call.place(&collection), &filter, how).await?;
+    let count = call.api.0.store.remove(call.place(&collection), &filter, how).await?;
     call.after(operation, going, StatusCode::OK, json!({ "count": count })).await
 }

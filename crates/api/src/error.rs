@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 /// A failed request. `debug` is for the app's developers and says nothing of this machine.
 #[derive(Clone, Debug)]
-pub struct ApiError {
+pub(crate) struct ApiError {
     pub(crate) kind: Kind,
     pub(crate) debug: String,
     pub(crate) retry_after: Option<Duration>,
@@ -57,7 +57,6 @@ kinds! {
     WritesToCollectionDisallowed 403 "This collection is configured to disallow any modifications to an existing entity or creation of new entities";
     AppNotFound 404 "This app backend not found";
     EntityNotFound 404 "This entity not found in the collection";
-    CollectionNotFound 404 "This collection not found for this app backend";
     UserNotFound 404 "This user does not exist for this app backend";
     BlobNotFound 404 "This blob not found for this app backend";
     /// Lode's: no route, or an admin resource that is not there.
@@ -119,6 +118,16 @@ impl From<StoreError> for ApiError {
             StoreError::Duplicate { id } => {
                 Self::new(Kind::EntityAlreadyExists, format!("the _id {id:?} is taken"))
             }
+            StoreError::Invalid(what) => Self::new(Kind::BadRequest, what),
+            StoreError::NoApp(_) => Self::new(Kind::AppNotFound, ""),
+            StoreError::TooSlow => {
+                let debug = "the query takes too long: an index may help (lode app index)";
+                Self::new(Kind::ResultSetSizeExceeded, debug)
+            }
+            StoreError::Contended => {
+                let debug = "others keep changing the same documents";
+                Self::new(Kind::KinveyInternalErrorRetry, debug).after(Duration::from_secs(1))
+            }
             error => Self::internal(error),
         }
     }
@@ -145,7 +154,8 @@ impl IntoResponse for ApiError {
         }
         if status == StatusCode::UNAUTHORIZED {
             // RFC 9110, section 11.6.1 asks for it.
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"lode\""));
+            headers
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"lode\""));
         }
         response
     }

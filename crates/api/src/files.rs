@@ -1,14 +1,13 @@
 //! `/blob`: what is known of files. Lode keeps their metadata; where their bytes are is the client's to say
 //! (Kinvey handed out upload URLs of a file service, which Lode has none of).
 
-use axum::extract::Path;
 use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::acl::Act;
 use crate::body::Body;
-use crate::call::{Call, check_id, json as answer};
+use crate::call::{Call, Path, check_id, json as answer};
 use crate::data::{delete_entity, find_readable, new_entity, replace_entity};
 use crate::error::{ApiError, Kind};
 use crate::query;
@@ -29,7 +28,7 @@ pub(crate) async fn find(Path(_): Path<String>, call: Call) -> Answer {
 pub(crate) async fn create(Path(_): Path<String>, call: Call, body: Body) -> Answer {
     call.not_app()?;
     let document = new_entity(&call, body.object_or_empty()?)?;
-    call.api.store.insert(call.place(FILES), vec![document.clone()]).await?;
+    call.api.0.store.insert(call.place(FILES), vec![document.clone()]).await?;
     Ok(answer(StatusCode::CREATED, &Value::Object(document)))
 }
 
@@ -37,7 +36,7 @@ pub(crate) async fn create(Path(_): Path<String>, call: Call, body: Body) -> Ans
 pub(crate) async fn get(Path((_, id)): Path<(String, String)>, call: Call) -> Answer {
     check_id(&id)?;
     let access = call.access(FILES).await?;
-    let found = call.api.store.get(call.place(FILES), &id).await?;
+    let found = call.api.0.store.get(call.place(FILES), &id).await?;
     let found = found.ok_or_else(|| ApiError::new(Kind::BlobNotFound, ""))?;
     if !access.allows(Act::Read, &found)? {
         return Err(ApiError::new(Kind::InsufficientCredentials, "the file's ACL forbids it"));

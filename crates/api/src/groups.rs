@@ -1,6 +1,5 @@
 //! `/roles` and `/group`: what ACLs can name beside users (Kinvey's security guide).
 
-use axum::extract::Path;
 use axum::response::Response;
 use http::StatusCode;
 use lode_store::query::{Filter, Query};
@@ -8,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::acl::{Access, Act};
 use crate::body::Body;
-use crate::call::{Call, check_id, json as answer};
+use crate::call::{Call, Path, check_id, json as answer};
 use crate::data::{delete_entity, new_entity, replace_entity};
 use crate::error::{ApiError, Kind};
 use crate::query::MOST;
@@ -91,17 +90,17 @@ pub(crate) async fn delete_group(Path((_, id)): Path<(String, String)>, call: Ca
 
 async fn create(call: &Call, collection: &str, body: Body) -> Answer {
     let document = new_entity(call, body.object()?)?;
-    call.api.store.insert(call.place(collection), vec![document.clone()]).await?;
+    call.api.0.store.insert(call.place(collection), vec![document.clone()]).await?;
     Ok(answer(StatusCode::CREATED, &Value::Object(document)))
 }
 
 async fn list(call: &Call, collection: &str, query: &Query) -> Answer {
-    let found = call.api.store.find(call.place(collection), query).await?;
+    let found = call.api.0.store.find(call.place(collection), query).await?;
     Ok(answer(StatusCode::OK, &found.into_iter().map(Value::Object).collect()))
 }
 
 async fn get(call: &Call, collection: &str, id: &str, access: &Access) -> Answer {
-    let found = call.api.store.get(call.place(collection), id).await?;
+    let found = call.api.0.store.get(call.place(collection), id).await?;
     let found = found.ok_or_else(|| ApiError::new(Kind::EntityNotFound, ""))?;
     if !access.allows(Act::Read, &found)? {
         return Err(ApiError::new(Kind::InsufficientCredentials, "its ACL forbids it"));

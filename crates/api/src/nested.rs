@@ -80,7 +80,7 @@ pub(crate) struct Nested {
 
 impl Nested {
     pub(crate) fn new(api: &Api, run: Arc<Run>) -> Self {
-        Self { api: Arc::downgrade(&api.0), run, url: api.config.url.clone() }
+        Self { api: Arc::downgrade(&api.0), run, url: api.0.config.url.clone() }
     }
 }
 

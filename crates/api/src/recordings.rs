@@ -15,7 +15,7 @@ const MOST: u32 = 20;
 
 /// Keeps a failed run, unless the app had one kept within the last second.
 pub(crate) fn keep(call: &Call, label: &str, error: &ApiError, recording: &str) {
-    if !call.api.logs.may_keep(&call.app.key, Instant::now()) {
+    if !call.api.0.logs.may_keep(&call.app.key, Instant::now()) {
         return;
     }
     // A child's words: what is no JSON is nobody's recording.
@@ -39,7 +39,7 @@ pub(crate) fn keep(call: &Call, label: &str, error: &ApiError, recording: &str) 
     let (api, app, id) = (call.api.clone(), call.app.key.clone(), call.trace.id.clone());
     // Its client need not wait for that.
     tokio::spawn(async move {
-        if let Err(error) = api.store.keep(&app, RUNS, &id, &kept, MOST).await {
+        if let Err(error) = api.0.store.keep(&app, RUNS, &id, &kept, MOST).await {
             tracing::warn!(%error, "a recording could not be kept");
         }
     });

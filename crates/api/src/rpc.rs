@@ -1,12 +1,11 @@
 //! `/rpc`: custom endpoints, and Kinvey's own (its REST guide, "Business Logic" and "Users").
 
-use axum::extract::Path;
 use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::body::Body;
-use crate::call::{Call, json as answer};
+use crate::call::{Call, Path, json as answer};
 use crate::error::{ApiError, Kind};
 use crate::query;
 use crate::run::{Ran, What};
@@ -42,7 +41,7 @@ pub(crate) async fn username_exists(Path(_): Path<String>, call: Call, body: Bod
     let body = body.object()?;
     let name = body.get("username").and_then(Value::as_str);
     let name = name.ok_or_else(|| ApiError::new(Kind::IncompleteRequestBody, "username"))?;
-    let known = call.api.store.credential(&call.app.key, name).await?;
+    let known = call.api.0.store.credential(&call.app.key, name).await?;
     Ok(answer(StatusCode::OK, &json!({ "usernameExists": known.is_some() })))
 }
 

@@ -86,19 +86,19 @@ impl Call {
             deployment: self.app.deployment,
             origin,
         };
-        let mut report = self.api.master.run(task.clone()).await;
+        let mut report = self.api.0.master.run(task.clone()).await;
         if let Some((Overload::NotDeployed, _)) = report.overload {
             // Deployed anew since this request began: it has not run, so it may.
-            let app = self.api.apps.reload(&self.app.key).await?;
+            let app = self.api.0.apps.reload(&self.app.key).await?;
             let Some((_, handler)) = what.find(&app) else { return Ok(None) };
             task.handler = handler;
             task.deployment = app.deployment;
-            report = self.api.master.run(task).await;
+            report = self.api.0.master.run(task).await;
         }
         self.budget.charge(&report.usage);
         self.trace.executed(hook);
         let label = what.label(hook);
-        self.api.logs.add(&self.app.key, &self.trace.id, &label, &report.logs);
+        self.api.0.logs.add(&self.app.key, &self.trace.id, &label, &report.logs);
         self.judge(&label, report).map(Some)
     }
 
@@ -106,7 +106,11 @@ impl Call {
         let (overload, recording) = (report.overload, report.recording);
         let error: ApiError = match report.outcome {
             Outcome::Completed { status, headers, body, .. } => {
-                return Ok(Ran::Answered(answer(status, headers, body.as_deref().map(|b| b.get()))));
+                return Ok(Ran::Answered(answer(
+                    status,
+                    headers,
+                    body.as_deref().map(|b| b.get()),
+                )));
             }
             Outcome::Continued { body, params, temp_object_store, custom_request_properties } => {
                 let parse = |json: Option<lode_worker::Json>| {
@@ -160,7 +164,7 @@ impl Call {
             text.push('\n');
             text.push_str(stack);
         }
-        self.api.logs.outcome(&self.app.key, &self.trace.id, label, text);
+        self.api.0.logs.outcome(&self.app.key, &self.trace.id, label, text);
         let stack = error.stack.filter(|_| self.identity.is_master());
         Err(ApiError { stack, ..error })
     }
@@ -191,11 +195,11 @@ impl Call {
 
     /// What `modules.backendContext` and `modules.requestContext` are made of.
     fn backend(&self, run: &Run) -> Value {
-        let authenticated = self.identity.user().map(|user| {
-            json!({ "userId": *user.id, "username": user.username, "roles": user.roles })
-        });
+        let authenticated = self.identity.user().map(
+            |user| json!({ "userId": *user.id, "username": user.username, "roles": user.roles }),
+        );
         let custom = self.custom.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut api = self.api.config.url.to_string();
+        let mut api = self.api.0.config.url.to_string();
         api.truncate(api.trim_end_matches('/').len());
         json!({
             "appKey": *self.app.key,

@@ -36,24 +36,25 @@ const AGAIN_MS: i64 = 10_000;
 /// When an endpoint runs by itself.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     /// The custom endpoint.
-    pub endpoint: String,
+    pub(crate) endpoint: String,
     /// Five fields as in crontab(5), in UTC: `*/15 * * * *`. This or `everyMs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cron: Option<String>,
+    pub(crate) cron: Option<String>,
     /// Every so many ms, from `start` on: 1,000 (a second) to 31,622,400,000 (a leap year).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1000, maximum = 31_622_400_000_u64)]
-    pub every_ms: Option<u64>,
+    pub(crate) every_ms: Option<u64>,
     /// Not before this time, ISO 8601.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub start: Option<String>,
+    pub(crate) start: Option<String>,
 }
 
 /// A schedule, and how it goes.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ScheduleState)]
 pub(crate) struct Shown {
     #[serde(flatten)]
     schedule: Schedule,
@@ -64,6 +65,7 @@ pub(crate) struct Shown {
 /// What is kept of a schedule.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schema(as = ScheduleProgress)]
 pub(crate) struct State {
     /// When it runs next, ISO 8601.
     next: Option<String>,
@@ -141,13 +143,13 @@ pub(crate) async fn shown(api: &Api, app: &App) -> Result<Vec<Shown>, ApiError> 
 }
 
 async fn state(api: &Api, app: &App, schedule: &Schedule) -> Result<State, ApiError> {
-    let kept = api.store.kept(&app.key, KEPT, &schedule.id()).await?;
+    let kept = api.0.store.kept(&app.key, KEPT, &schedule.id()).await?;
     Ok(kept.and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default())
 }
 
 async fn keep(api: &Api, app: &App, schedule: &Schedule, state: &State) -> Result<(), ApiError> {
     let state = serde_json::to_value(state).map_err(ApiError::internal)?;
-    Ok(api.store.keep(&app.key, KEPT, &schedule.id(), &state, MOST).await?)
+    Ok(api.0.store.keep(&app.key, KEPT, &schedule.id(), &state, MOST).await?)
 }
 
 /// Runs what is due, for ever.
@@ -156,7 +158,7 @@ pub(crate) async fn run(api: Api) {
     // Runs that a crash cut off: nobody is at them any more.
     let mut begun_before = HashSet::new();
     loop {
-        let keys = match api.store.apps().await {
+        let keys = match api.0.store.apps().await {
             Ok(apps) => apps.into_iter().filter(|app| app.settings.get("schedules").is_some()),
             Err(error) => {
                 tracing::warn!(%error, "schedules cannot be read");
@@ -165,7 +167,7 @@ pub(crate) async fn run(api: Api) {
             }
         };
         for key in keys.map(|app| app.key) {
-            let Ok(app) = api.apps.get(&key).await else { continue };
+            let Ok(app) = api.0.apps.get(&key).await else { continue };
             for schedule in &app.settings.schedules {
                 let name = (key.clone(), schedule.id());
                 let is_first = begun_before.insert(name.clone());
@@ -186,7 +188,12 @@ pub(crate) async fn run(api: Api) {
     }
 }
 
-async fn one(api: &Api, app: &Arc<App>, schedule: &Schedule, is_first: bool) -> Result<(), ApiError> {
+async fn one(
+    api: &Api,
+    app: &Arc<App>,
+    schedule: &Schedule,
+    is_first: bool,
+) -> Result<(), ApiError> {
     let mut state = state(api, app, schedule).await?;
     let now = time::now_ms();
     let cut_off = is_first && state.began.is_some();

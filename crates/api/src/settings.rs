@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use lode_worker::Limits;
 use lode_worker::broker::egress::AppEgress;
-use lode_worker::master::{Limits, Quota};
+use lode_worker::master::Quota;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -13,53 +14,53 @@ use crate::error::{ApiError, Kind};
 /// An app's settings. All are optional.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Limits of one run.
-    pub limits: RunLimits,
+    pub(crate) limits: RunLimits,
     /// How much the app may ask for at once.
-    pub quota: AppQuota,
+    pub(crate) quota: AppQuota,
     /// What one API request may use, its hooks and nested calls together.
-    pub budget: Budget,
+    pub(crate) budget: Budget,
     /// Apps of different trust groups never share a process.
-    pub trust_group: Option<String>,
+    pub(crate) trust_group: Option<String>,
     /// Hosts that scripts may send requests to, such as `api.example.com`. None: egress is off.
-    pub allow: Vec<String>,
+    pub(crate) allow: Vec<String>,
     /// Secrets that scripts can name and never read, by name. Shown without their values.
-    pub secrets: BTreeMap<String, Secret>,
+    pub(crate) secrets: BTreeMap<String, Secret>,
     /// Permissions of collections, by name. Others are `shared`.
-    pub collections: BTreeMap<String, CollectionSettings>,
+    pub(crate) collections: BTreeMap<String, CollectionSettings>,
     /// Endpoints that run by themselves.
-    pub schedules: Vec<crate::schedule::Schedule>,
+    pub(crate) schedules: Vec<crate::schedule::Schedule>,
 }
 
 /// A secret of an app.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Secret {
+pub(crate) struct Secret {
     /// 16 to 8,192 bytes. Absent where secrets are shown; where settings are written without it, the
     /// value stays what it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
+    pub(crate) value: Option<String>,
     /// Hosts that it may be sent to.
-    pub hosts: Vec<String>,
+    pub(crate) hosts: Vec<String>,
 }
 
 /// Limits of one run. What is absent is the default; what is more than the operator's is cut to that.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct RunLimits {
+pub(crate) struct RunLimits {
     /// Processor time in ms: 1 to 10,000. 100 by default.
     #[schema(minimum = 1, maximum = 10000)]
-    pub cpu_ms: Option<u32>,
+    pub(crate) cpu_ms: Option<u32>,
     /// Time in all in ms: 1 to 120,000. 10,000 by default.
     #[schema(minimum = 1, maximum = 120_000)]
-    pub wall_ms: Option<u32>,
+    pub(crate) wall_ms: Option<u32>,
     /// Linear memory in MiB: 4 to 512. 64 by default.
     #[schema(minimum = 4, maximum = 512)]
-    pub memory_mib: Option<u32>,
+    pub(crate) memory_mib: Option<u32>,
     /// Host calls: 0 to 10,000. 100 by default.
     #[schema(minimum = 0, maximum = 10000)]
-    pub calls: Option<u32>,
+    pub(crate) calls: Option<u32>,
 }
 
 impl RunLimits {
@@ -86,16 +87,16 @@ impl RunLimits {
 /// How much an app may ask for at once. What is absent is the default.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct AppQuota {
+pub(crate) struct AppQuota {
     /// Runs under way: 1 to 1,000. 16 by default.
     #[schema(minimum = 1, maximum = 1000)]
-    pub concurrency: Option<u32>,
+    pub(crate) concurrency: Option<u32>,
     /// Runs that may wait: 0 to 100,000. 1,000 by default.
     #[schema(minimum = 0, maximum = 100_000)]
-    pub queue: Option<u32>,
+    pub(crate) queue: Option<u32>,
     /// Runs per second: 1 to 1,000,000. No limit by default.
     #[schema(minimum = 1, maximum = 1_000_000)]
-    pub rate: Option<u32>,
+    pub(crate) rate: Option<u32>,
 }
 
 impl AppQuota {
@@ -114,25 +115,25 @@ impl AppQuota {
 /// What one API request may use: its hooks, and all that their scripts call in turn.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Budget {
+pub(crate) struct Budget {
     /// Time in ms: 1 to 300,000. 60,000 by default, as Kinvey's requests had.
     #[schema(minimum = 1, maximum = 300_000)]
-    pub time_ms: Option<u32>,
+    pub(crate) time_ms: Option<u32>,
     /// Processor time in ms: 1 to 60,000. 1,000 by default: ten runs' worth.
     #[schema(minimum = 1, maximum = 60000)]
-    pub cpu_ms: Option<u32>,
+    pub(crate) cpu_ms: Option<u32>,
     /// Host calls: 0 to 10,000. 200 by default: two runs' worth.
     #[schema(minimum = 0, maximum = 10000)]
-    pub calls: Option<u32>,
+    pub(crate) calls: Option<u32>,
     /// Runs: 1 to 1,000. 20 by default.
     #[schema(minimum = 1, maximum = 1000)]
-    pub runs: Option<u32>,
+    pub(crate) runs: Option<u32>,
 }
 
 /// Who may do what with a collection's entities (Kinvey's security guide, "Collection Permissions").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub enum Permission {
+pub(crate) enum Permission {
     /// Each user has their own entities only, and those that others' ACLs name them in.
     Private,
     /// All users read all and create; each changes and deletes their own.
@@ -147,11 +148,11 @@ pub enum Permission {
 /// How a collection is set up.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct CollectionSettings {
+pub(crate) struct CollectionSettings {
     /// Who may do what.
-    pub permission: Permission,
+    pub(crate) permission: Permission,
     /// Nobody may write, but with the master secret.
-    pub read_only: bool,
+    pub(crate) read_only: bool,
 }
 
 impl Settings {
@@ -211,8 +212,9 @@ impl Settings {
             if secret.value.is_none() {
                 let known = before.secrets.get(name).and_then(|secret| secret.value.clone());
                 let missing = format!("the secret {name} has no value");
-                secret.value =
-                    Some(known.ok_or_else(|| ApiError::new(Kind::ParameterValueOutOfRange, missing))?);
+                secret.value = Some(
+                    known.ok_or_else(|| ApiError::new(Kind::ParameterValueOutOfRange, missing))?,
+                );
             }
         }
         Ok(self)

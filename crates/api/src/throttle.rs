@@ -49,8 +49,7 @@ impl Throttle {
             let middle = *middle;
             names.retain(|_, failures| failures.last > middle);
         }
-        let failures =
-            names.entry(name.to_owned()).or_insert(Failures { count: 0, last: now });
+        let failures = names.entry(name.to_owned()).or_insert(Failures { count: 0, last: now });
         // Long ago: a new beginning.
         if now.saturating_duration_since(failures.last) > LONGEST {
             failures.count = 0;

@@ -1,7 +1,6 @@
 //! `/user`: users of an app (Kinvey's REST guide, "Users"). Their documents are entities of the collection
 //! `user`; passwords are kept apart from them, where no query and no script gets at them.
 
-use axum::extract::Path;
 use axum::response::Response;
 use http::StatusCode;
 use lode_store::query::Filter;
@@ -11,7 +10,7 @@ use serde_json::{Value, json};
 use crate::acl::{Access, Act};
 use crate::auth::{self, Identity};
 use crate::body::Body;
-use crate::call::{Call, check_id, json as answer};
+use crate::call::{Call, Path, check_id, json as answer};
 use crate::data::{
     DELETE, FETCH, INSERT, UPDATE, delete_entity, find_readable, new_entity, operation,
     replace_entity,
@@ -57,11 +56,11 @@ pub(crate) async fn sign_up(Path(_): Path<String>, call: Call, body: Body) -> An
     document["_acl"]["creator"] = id.clone().into();
     let password_hash = password::hash(password).await?;
     let credential = Credential { user_id: id.clone(), username, password_hash };
-    let known = call.api.store.set_credential(&call.app.key, &credential).await;
+    let known = call.api.0.store.set_credential(&call.app.key, &credential).await;
     known.map_err(taken)?;
     let place = call.place(USERS);
-    if let Err(error) = call.api.store.insert(place, vec![document.clone()]).await {
-        call.api.store.remove_credential(&call.app.key, &id).await?;
+    if let Err(error) = call.api.0.store.insert(place, vec![document.clone()]).await {
+        call.api.0.store.remove_credential(&call.app.key, &id).await?;
         return Err(error.into());
     }
     let token = open_session(&call, &id).await?;
@@ -87,8 +86,8 @@ pub(crate) async fn log_in(Path(_): Path<String>, call: Call, body: Body) -> Ans
     let username = going.body.get("username").ok_or_else(|| missing("username"))?;
     let password = going.body.get("password").ok_or_else(|| missing("password"))?;
     let (username, password) = (text(username, "username")?, text(password, "password")?);
-    let credential = auth::log_in(&call.api, &call.app, &username, password).await?;
-    let document = call.api.store.get(call.place(USERS), &credential.user_id).await?;
+    let credential = auth::log_in(&call.api.0, &call.app, &username, password).await?;
+    let document = call.api.0.store.get(call.place(USERS), &credential.user_id).await?;
     let mut document = document.ok_or_else(|| ApiError::new(Kind::InvalidCredentials, ""))?;
     if auth::is_disabled(&document) {
         return Err(ApiError::new(Kind::InvalidCredentials, "the user is disabled"));
@@ -110,22 +109,23 @@ async fn open_session(call: &Call, user: &str) -> Result<String, ApiError> {
         created_ms: now,
         expires_ms: now + SESSION_MS,
     };
-    call.api.store.add_session(&session).await?;
+    call.api.0.store.add_session(&session).await?;
     Ok(token)
 }
 
 /// `POST /user/:app/_logout`: ends the session that asks.
 pub(crate) async fn log_out(Path(_): Path<String>, call: Call) -> Answer {
     let session = call.identity.user().and_then(|user| user.session);
-    let session = session.ok_or_else(|| ApiError::new(Kind::InsufficientCredentials, "no session"))?;
-    call.api.store.remove_session(&session).await?;
+    let session =
+        session.ok_or_else(|| ApiError::new(Kind::InsufficientCredentials, "no session"))?;
+    call.api.0.store.remove_session(&session).await?;
     Ok(no_content())
 }
 
 /// `DELETE /user/:app/:id/tokens`: ends all sessions of a user.
 pub(crate) async fn delete_tokens(Path((_, id)): Path<(String, String)>, call: Call) -> Answer {
     self_or_master(&call, &id)?;
-    call.api.store.remove_sessions_of(&call.app.key, &id).await?;
+    call.api.0.store.remove_sessions_of(&call.app.key, &id).await?;
     Ok(no_content())
 }
 
@@ -135,6 +135,17 @@ pub(crate) async fn me(Path(_): Path<String>, call: Call) -> Answer {
     let user = user.ok_or_else(|| ApiError::new(Kind::InsufficientCredentials, "no user"))?;
     let id = user.id.clone();
     fetch(&call, &id).await
+}
+
+/// Puts the session's own token into a user's document for that user: Kinvey's SDKs take what they get as
+/// their session.
+fn with_token(call: &Call, document: &mut Document) {
+    let id = document.get("_id").and_then(Value::as_str).unwrap_or_default();
+    if let (true, Some(token)) = (is_self(call, id), call.session_token())
+        && let Some(kmd) = document.get_mut("_kmd").and_then(Value::as_object_mut)
+    {
+        kmd.insert("authtoken".into(), token.into());
+    }
 }
 
 /// `GET /user/:app/:id`.
@@ -151,11 +162,12 @@ async fn fetch(call: &Call, id: &str) -> Answer {
         Before::Answered(response) => return Ok(response),
         Before::Going(going) => going,
     };
-    let found = call.api.store.get(call.place(USERS), id).await?;
-    let found = found.ok_or_else(|| ApiError::new(Kind::UserNotFound, ""))?;
+    let found = call.api.0.store.get(call.place(USERS), id).await?;
+    let mut found = found.ok_or_else(|| ApiError::new(Kind::UserNotFound, ""))?;
     if !is_self(call, id) && !access.allows(Act::Read, &found)? {
         return Err(ApiError::new(Kind::InsufficientCredentials, ""));
     }
+    with_token(call, &mut found);
     call.after(operation, going, StatusCode::OK, Value::Object(found)).await
 }
 
@@ -180,7 +192,7 @@ pub(crate) async fn count(Path(_): Path<String>, call: Call) -> Answer {
     if let Some(readable) = access.filter(Act::Read)? {
         filter = filter.and(readable);
     }
-    let count = call.api.store.count(call.place(USERS), &filter).await?;
+    let count = call.api.0.store.count(call.place(USERS), &filter).await?;
     Ok(answer(StatusCode::OK, &json!({ "count": count })))
 }
 
@@ -201,7 +213,7 @@ pub(crate) async fn look_up(Path(_): Path<String>, call: Call, body: Body) -> An
         limit: Some(query::MOST),
         ..lode_store::query::Query::default()
     };
-    let found = call.api.store.find(call.place(USERS), &query).await?;
+    let found = call.api.0.store.find(call.place(USERS), &query).await?;
     let shown = found.into_iter().filter(|user| !auth::is_disabled(user)).map(|mut user| {
         user.retain(|field, _| DISCOVERABLE.contains(&field.as_str()));
         Value::Object(user)
@@ -227,7 +239,7 @@ pub(crate) async fn update(
     let Value::Object(mut document) = going.body.take() else {
         return Err(ApiError::new(Kind::BadRequest, "a user is a JSON object"));
     };
-    let before = call.api.store.get(call.place(USERS), &id).await?;
+    let before = call.api.0.store.get(call.place(USERS), &id).await?;
     let before = before.ok_or_else(|| ApiError::new(Kind::UserNotFound, ""))?;
     let old_name = before.get("username").and_then(Value::as_str).unwrap_or_default().to_owned();
     let new_name = match document.get("username") {
@@ -242,16 +254,17 @@ pub(crate) async fn update(
         None => None,
     };
     if new_name != old_name {
-        let renamed = call.api.store.rename_credential(&call.app.key, &id, &new_name).await;
+        let renamed = call.api.0.store.rename_credential(&call.app.key, &id, &new_name).await;
         renamed.map_err(taken)?;
     }
     // Checked above: whose document it is.
     let access = Access::everything();
     let mut written = replace_entity(&call, USERS, &id, &access, document).await?;
+    with_token(&call, &mut written);
     if let Some(hash) = hash {
-        call.api.store.set_password(&call.app.key, &id, &hash).await?;
+        call.api.0.store.set_password(&call.app.key, &id, &hash).await?;
         // Whoever had the old password is out; the one who changed it stays in.
-        call.api.store.remove_sessions_of(&call.app.key, &id).await?;
+        call.api.0.store.remove_sessions_of(&call.app.key, &id).await?;
         if is_self(&call, &id) {
             let token = open_session(&call, &id).await?;
             written["_kmd"]["authtoken"] = token.into();
@@ -274,7 +287,7 @@ pub(crate) async fn delete(Path((_, id)): Path<(String, String)>, call: Call) ->
     if call.params.get("hard").is_some_and(|hard| hard == "true") {
         let access = Access::everything();
         delete_entity(&call, USERS, &id, &access, Kind::UserNotFound).await?;
-        call.api.store.remove_credential(&call.app.key, &id).await?;
+        call.api.0.store.remove_credential(&call.app.key, &id).await?;
     } else {
         let now = time::iso(time::now_ms());
         let status = json!({ "val": "disabled", "lastChange": now });
@@ -282,7 +295,7 @@ pub(crate) async fn delete(Path((_, id)): Path<(String, String)>, call: Call) ->
             kmd.insert("status".into(), status.clone());
         })
         .await?;
-        call.api.store.remove_sessions_of(&call.app.key, &id).await?;
+        call.api.0.store.remove_sessions_of(&call.app.key, &id).await?;
     }
     call.after(operation, going, StatusCode::NO_CONTENT, Value::Null).await
 }
@@ -300,7 +313,7 @@ pub(crate) async fn restore(Path((_, id)): Path<(String, String)>, call: Call) -
 /// `GET /user/:app/:id/roles`.
 pub(crate) async fn roles(Path((_, id)): Path<(String, String)>, call: Call) -> Answer {
     self_or_master(&call, &id)?;
-    let user = call.api.store.get(call.place(USERS), &id).await?;
+    let user = call.api.0.store.get(call.place(USERS), &id).await?;
     let user = user.ok_or_else(|| ApiError::new(Kind::UserNotFound, ""))?;
     let roles = user.get("_kmd").and_then(|kmd| kmd.get("roles")).cloned();
     Ok(answer(StatusCode::OK, &roles.unwrap_or_else(|| json!([]))))
@@ -312,7 +325,7 @@ pub(crate) async fn grant_role(
     call: Call,
 ) -> Answer {
     call.master_only()?;
-    let known = call.api.store.get(call.place("role"), &role).await?;
+    let known = call.api.0.store.get(call.place("role"), &role).await?;
     known.ok_or_else(|| ApiError::new(Kind::EntityNotFound, "there is no such role"))?;
     let granted = json!({
         "roleId": role,
@@ -360,7 +373,7 @@ async fn change_kmd(
         }
         (Change::Put(user), true)
     };
-    let found = call.api.store.change(call.place(USERS), id, decide).await?;
+    let found = call.api.0.store.change(call.place(USERS), id, decide).await?;
     if found { Ok(()) } else { Err(ApiError::new(Kind::UserNotFound, "")) }
 }
 

@@ -106,7 +106,11 @@ pub(crate) fn run(command: &App) -> Result<u8, Failure> {
                 }
                 Some(field) => {
                     let path = format!("{path}/{}", segment(field));
-                    if *drop { client.delete(&path)? } else { client.put(&path, &json!({}))? };
+                    if *drop {
+                        client.delete(&path)?
+                    } else {
+                        client.put(&path, &json!({}))?
+                    };
                 }
             }
         }

@@ -85,7 +85,8 @@ impl Dev {
     /// The app, made if there is none; its secrets are remembered beside the server's data.
     fn app(&self, data: &Path) -> Result<Value, Failure> {
         let file = data.join(format!("{}.json", self.key));
-        let known = fs::read_to_string(&file).ok().and_then(|text| serde_json::from_str(&text).ok());
+        let known =
+            fs::read_to_string(&file).ok().and_then(|text| serde_json::from_str(&text).ok());
         let is_there = self.client.get(&format!("/admin/apps/{}", self.key)).is_ok();
         let secrets: Value = match (known, is_there) {
             (Some(known), true) => return Ok(known),

@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use lode_sandbox::{
-    Engine, EngineOptions, Limits, Recording, Snapshot, Source, deploy_limits,
-};
+use lode_sandbox::{Engine, EngineOptions, Limits, Recording, Snapshot, Source, deploy_limits};
 use serde_json::Value;
 
 use crate::client::Server;
@@ -34,7 +32,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let client = arguments.server.client()?;
     let app = apps::segment(&arguments.app);
     let Some(run) = &arguments.run else {
-        for run in client.get(&format!("/admin/apps/{app}/runs"))?.as_array().into_iter().flatten() {
+        for run in client.get(&format!("/admin/apps/{app}/runs"))?.as_array().into_iter().flatten()
+        {
             println!("{}", run.as_str().unwrap_or_default());
         }
         return Ok(0);
@@ -71,8 +70,7 @@ fn again(
     let runtime = runtime.map_err(|error| platform(&error))?;
     let started = std::time::Instant::now();
     let (result, again) = runtime.block_on(recording.replay(&snapshot, limits));
-    let timing =
-        Timing { deploy: std::time::Duration::ZERO, times: vec![started.elapsed()] };
+    let timing = Timing { deploy: std::time::Duration::ZERO, times: vec![started.elapsed()] };
     if json {
         report::json(&again, &logs, &timing);
     } else {

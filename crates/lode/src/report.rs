@@ -111,9 +111,11 @@ pub(crate) fn words(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Error(error) => printable(&error.to_string()),
         Outcome::Limit { limit } => format!("limit: the run exceeded its {limit} limit"),
-        Outcome::NeverCompleted => "never completed: the handler returned, nothing is pending, and \
+        Outcome::NeverCompleted => {
+            "never completed: the handler returned, nothing is pending, and \
             nobody called response.complete or response.continue"
-            .into(),
+                .into()
+        }
         Outcome::Platform { detail } => format!("platform error: {detail}"),
         other => format!("{other:?}"),
     }

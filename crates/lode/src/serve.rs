@@ -80,9 +80,8 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(arguments: &Arguments) -> Result<Self, Failure> {
-        fs::create_dir_all(&arguments.data).map_err(|error| {
-            Failure::usage(format!("{}: {error}", arguments.data.display()))
-        })?;
+        fs::create_dir_all(&arguments.data)
+            .map_err(|error| Failure::usage(format!("{}: {error}", arguments.data.display())))?;
         let token = admin_token(&arguments.data)?;
         let store = match &arguments.store {
             Some(url) => url.clone(),

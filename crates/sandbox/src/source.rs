@@ -61,8 +61,7 @@ impl Source {
     /// the entries. Files whose names say no kind are left out.
     pub fn deployment(files: impl IntoIterator<Item = (String, String)>) -> Vec<Self> {
         let known = files.into_iter().filter(|(name, _)| SourceKind::of(name).is_some());
-        let mut sources: Vec<Self> =
-            known.map(|(name, text)| Self::library(name, text)).collect();
+        let mut sources: Vec<Self> = known.map(|(name, text)| Self::library(name, text)).collect();
         let in_folder =
             |source: &Self| ENTRY_FOLDERS.iter().any(|folder| source.name.starts_with(folder));
         let has_folders = sources.iter().any(in_folder);

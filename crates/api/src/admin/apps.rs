@@ -1,7 +1,7 @@
 //! Apps: their keys, secrets and settings.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use lode_store::{AppRecord, StoreError};
@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::{Operator, Problem, Shape};
 use crate::api::Api;
 use crate::apps;
+use crate::call::Path;
 use crate::error::{ApiError, Kind};
 use crate::settings::Settings;
 use crate::{secret, time};
@@ -42,6 +43,7 @@ pub(crate) struct AppSecrets {
 /// An app.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = App)]
 pub(crate) struct Shown {
     key: String,
     name: String,
@@ -57,7 +59,7 @@ pub(crate) struct Shown {
     standing: String,
 }
 
-#[utoipa::path(post, path = "/admin/apps", request_body = NewApp, tag = "apps", responses(
+#[utoipa::path(post, operation_id = "createApp", path = "/admin/apps", request_body = NewApp, tag = "apps", responses(
     (status = 201, body = AppSecrets), (status = "4XX", body = Problem)))]
 pub(crate) async fn create(
     _: Operator,
@@ -84,8 +86,10 @@ pub(crate) async fn create(
         active: None,
         created_ms: time::now_ms(),
     };
-    api.store.create_app(&record).await.map_err(|error| match error {
-        StoreError::Duplicate { .. } => ApiError::new(Kind::Conflict, "there is an app of that key"),
+    api.0.store.create_app(&record).await.map_err(|error| match error {
+        StoreError::Duplicate { .. } => {
+            ApiError::new(Kind::Conflict, "there is an app of that key")
+        }
         error => error.into(),
     })?;
     let secrets = AppSecrets { key, name: new.name, app_secret, master_secret };
@@ -98,13 +102,13 @@ fn is_key(key: &str) -> bool {
     (1..=40).contains(&rest.len()) && rest.chars().all(fits)
 }
 
-#[utoipa::path(get, path = "/admin/apps", tag = "apps", responses(
+#[utoipa::path(get, operation_id = "listApps", path = "/admin/apps", tag = "apps", responses(
     (status = 200, body = Vec<Summary>), (status = "4XX", body = Problem)))]
 pub(crate) async fn list(
     _: Operator,
     State(api): State<Api>,
 ) -> Result<Json<Vec<Summary>>, ApiError> {
-    let apps = api.store.apps().await?;
+    let apps = api.0.store.apps().await?;
     let shown = apps.into_iter().map(|app| Summary {
         created: time::iso(app.created_ms),
         key: app.key,
@@ -117,6 +121,7 @@ pub(crate) async fn list(
 /// An app in a list.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AppSummary)]
 pub(crate) struct Summary {
     key: String,
     name: String,
@@ -126,15 +131,15 @@ pub(crate) struct Summary {
     deployment: Option<u32>,
 }
 
-#[utoipa::path(get, path = "/admin/apps/{app}", tag = "apps", params(("app" = String, Path)),
+#[utoipa::path(get, operation_id = "showApp", path = "/admin/apps/{app}", tag = "apps", params(("app" = String, Path)),
     responses((status = 200, body = Shown), (status = "4XX", body = Problem)))]
 pub(crate) async fn show(
     _: Operator,
     State(api): State<Api>,
     Path(key): Path<String>,
 ) -> Result<Json<Shown>, ApiError> {
-    let app = api.apps.get(&key).await?;
-    let standing = api.master.standing(&app.key);
+    let app = api.0.apps.get(&key).await?;
+    let standing = api.0.master.standing(&app.key);
     Ok(Json(Shown {
         key,
         name: app.record.name.clone(),
@@ -146,21 +151,21 @@ pub(crate) async fn show(
     }))
 }
 
-#[utoipa::path(delete, path = "/admin/apps/{app}", tag = "apps", params(("app" = String, Path)),
+#[utoipa::path(delete, operation_id = "deleteApp", path = "/admin/apps/{app}", tag = "apps", params(("app" = String, Path)),
     responses((status = 204), (status = "4XX", body = Problem)))]
 pub(crate) async fn delete(
     _: Operator,
     State(api): State<Api>,
     Path(key): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    if !api.store.delete_app(&key).await? {
+    if !api.0.store.delete_app(&key).await? {
         return Err(ApiError::new(Kind::AppNotFound, ""));
     }
-    api.apps.forget(&key);
+    api.0.apps.forget(&key);
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[utoipa::path(get, path = "/admin/apps/{app}/settings", tag = "apps",
+#[utoipa::path(get, operation_id = "showSettings", path = "/admin/apps/{app}/settings", tag = "apps",
     params(("app" = String, Path)),
     responses((status = 200, body = Settings), (status = "4XX", body = Problem)))]
 pub(crate) async fn settings(
@@ -168,11 +173,11 @@ pub(crate) async fn settings(
     State(api): State<Api>,
     Path(key): Path<String>,
 ) -> Result<Json<Settings>, ApiError> {
-    let app = api.apps.get(&key).await?;
+    let app = api.0.apps.get(&key).await?;
     Ok(Json(app.settings.shown()))
 }
 
-#[utoipa::path(put, path = "/admin/apps/{app}/settings", tag = "apps", request_body = Settings,
+#[utoipa::path(put, operation_id = "setSettings", path = "/admin/apps/{app}/settings", tag = "apps", request_body = Settings,
     params(("app" = String, Path)),
     responses((status = 200, body = Settings), (status = "4XX", body = Problem)))]
 pub(crate) async fn set_settings(
@@ -189,7 +194,7 @@ pub(crate) async fn set_settings(
     Ok(Json(new.shown()))
 }
 
-#[utoipa::path(post, path = "/admin/apps/{app}/rotate", tag = "apps",
+#[utoipa::path(post, operation_id = "rotateSecrets", path = "/admin/apps/{app}/rotate", tag = "apps",
     params(("app" = String, Path)),
     responses((status = 200, body = AppSecrets), (status = "4XX", body = Problem)))]
 /// Gives an app new secrets: the old ones are worth nothing at once.
@@ -207,13 +212,13 @@ pub(crate) async fn rotate(
 }
 
 async fn record(api: &Api, key: &str) -> Result<AppRecord, ApiError> {
-    api.store.app(key).await?.ok_or_else(|| ApiError::new(Kind::AppNotFound, ""))
+    api.0.store.app(key).await?.ok_or_else(|| ApiError::new(Kind::AppNotFound, ""))
 }
 
 async fn save(api: &Api, record: &AppRecord) -> Result<(), ApiError> {
-    if !api.store.save_app(record).await? {
+    if !api.0.store.save_app(record).await? {
         return Err(ApiError::new(Kind::AppNotFound, ""));
     }
-    api.apps.reload(&record.key).await?;
+    api.0.apps.reload(&record.key).await?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Deployments: numbered, immutable, one of them active.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use lode_worker::Source;
@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::{Operator, Problem, Shape};
 use crate::api::Api;
 use crate::apps;
+use crate::call::Path;
 use crate::error::{ApiError, Kind};
 use crate::time;
 
@@ -59,6 +60,7 @@ pub(crate) struct Deployed {
 /// A deployment in a list.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = DeploymentSummary)]
 pub(crate) struct Summary {
     number: u32,
     /// ISO 8601.
@@ -69,6 +71,7 @@ pub(crate) struct Summary {
 /// A deployment with its sources.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Deployment)]
 pub(crate) struct Shown {
     number: u32,
     /// ISO 8601.
@@ -76,7 +79,7 @@ pub(crate) struct Shown {
     files: Vec<File>,
 }
 
-#[utoipa::path(post, path = "/admin/apps/{app}/deployments", tag = "deployments",
+#[utoipa::path(post, operation_id = "createDeployment", path = "/admin/apps/{app}/deployments", tag = "deployments",
     request_body = NewDeployment, params(("app" = String, Path)), responses(
     (status = 201, body = Deployed),
     (status = 550, description = "The sources are to blame", body = Problem),
@@ -87,7 +90,7 @@ pub(crate) async fn create(
     Path(key): Path<String>,
     Shape(new): Shape<NewDeployment>,
 ) -> Result<Response, ApiError> {
-    api.apps.get(&key).await?;
+    api.0.apps.get(&key).await?;
     let wrong = |what: String| Err(ApiError::new(Kind::ParameterValueOutOfRange, what));
     if new.files.len() > MAX_FILES {
         return wrong(format!("a deployment has at most {MAX_FILES} files"));
@@ -110,18 +113,18 @@ pub(crate) async fn create(
         return wrong("there is no JavaScript or TypeScript in it".into());
     }
     // What does not build is not kept: nobody can activate it by mistake.
-    let (built, hooks) = api.apps.build(sources.clone()).await?;
+    let (built, hooks) = api.0.apps.build(sources.clone()).await?;
     let content = apps::content(&sources)?;
-    let number = api.store.add_deployment(&key, &content, time::now_ms(), new.activate).await?;
+    let number = api.0.store.add_deployment(&key, &content, time::now_ms(), new.activate).await?;
     if new.activate {
-        api.apps.reload(&key).await?;
+        api.0.apps.reload(&key).await?;
     }
     let logs = built.logs.iter().map(|line| line.text.clone()).collect();
     let deployed = Deployed { number, active: new.activate, handlers: hooks.names(), logs };
     Ok((StatusCode::CREATED, Json(deployed)).into_response())
 }
 
-#[utoipa::path(get, path = "/admin/apps/{app}/deployments", tag = "deployments",
+#[utoipa::path(get, operation_id = "listDeployments", path = "/admin/apps/{app}/deployments", tag = "deployments",
     params(("app" = String, Path)),
     responses((status = 200, body = Vec<Summary>), (status = "4XX", body = Problem)))]
 pub(crate) async fn list(
@@ -129,8 +132,8 @@ pub(crate) async fn list(
     State(api): State<Api>,
     Path(key): Path<String>,
 ) -> Result<Json<Vec<Summary>>, ApiError> {
-    let app = api.apps.get(&key).await?;
-    let all = api.store.deployments(&key).await?;
+    let app = api.0.apps.get(&key).await?;
+    let all = api.0.store.deployments(&key).await?;
     let shown = all.into_iter().map(|deployment| Summary {
         number: deployment.number,
         created: time::iso(deployment.created_ms),
@@ -139,7 +142,7 @@ pub(crate) async fn list(
     Ok(Json(shown.collect()))
 }
 
-#[utoipa::path(get, path = "/admin/apps/{app}/deployments/{number}", tag = "deployments",
+#[utoipa::path(get, operation_id = "showDeployment", path = "/admin/apps/{app}/deployments/{number}", tag = "deployments",
     params(("app" = String, Path), ("number" = u32, Path)),
     responses((status = 200, body = Shown), (status = "4XX", body = Problem)))]
 pub(crate) async fn show(
@@ -147,8 +150,8 @@ pub(crate) async fn show(
     State(api): State<Api>,
     Path((key, number)): Path<(String, String)>,
 ) -> Result<Json<Shown>, ApiError> {
-    api.apps.get(&key).await?;
-    let found = api.store.deployment(&key, parse(&number)?).await?;
+    api.0.apps.get(&key).await?;
+    let found = api.0.store.deployment(&key, parse(&number)?).await?;
     let found = found.ok_or_else(none)?;
     let sources: Vec<Source> = serde_json::from_value(found.content).map_err(ApiError::internal)?;
     let files = sources.into_iter().map(|source| File { name: source.name, text: source.text });
@@ -159,7 +162,7 @@ pub(crate) async fn show(
     }))
 }
 
-#[utoipa::path(post, path = "/admin/apps/{app}/deployments/{number}/activate",
+#[utoipa::path(post, operation_id = "activateDeployment", path = "/admin/apps/{app}/deployments/{number}/activate",
     tag = "deployments", params(("app" = String, Path), ("number" = u32, Path)),
     responses((status = 204), (status = "4XX", body = Problem)))]
 /// Makes a deployment the active one: a rollback, if it is an older one.
@@ -168,11 +171,11 @@ pub(crate) async fn activate(
     State(api): State<Api>,
     Path((key, number)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    api.apps.get(&key).await?;
-    if !api.store.activate(&key, parse(&number)?).await? {
+    api.0.apps.get(&key).await?;
+    if !api.0.store.activate(&key, parse(&number)?).await? {
         return Err(none());
     }
-    api.apps.reload(&key).await?;
+    api.0.apps.reload(&key).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

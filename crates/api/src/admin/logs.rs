@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream;
@@ -15,6 +15,7 @@ use utoipa::IntoParams;
 
 use super::{Operator, Problem};
 use crate::api::Api;
+use crate::call::Path;
 use crate::error::{ApiError, Kind};
 use crate::logs::Line;
 
@@ -24,7 +25,7 @@ pub(crate) struct Wanted {
     follow: Option<String>,
 }
 
-#[utoipa::path(get, path = "/admin/apps/{app}/logs", tag = "logs",
+#[utoipa::path(get, operation_id = "logs", path = "/admin/apps/{app}/logs", tag = "logs",
     params(("app" = String, Path), Wanted), responses(
     (status = 200, body = Line, content_type = "application/x-ndjson"),
     (status = "4XX", body = Problem)))]
@@ -37,13 +38,13 @@ pub(crate) async fn logs(
 ) -> Result<Response, ApiError> {
     let Query(wanted) =
         wanted.map_err(|error| ApiError::new(Kind::BadRequest, error.body_text()))?;
-    let app = api.apps.get(&key).await?;
+    let app = api.0.apps.get(&key).await?;
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
     if wanted.follow.as_deref() != Some("true") {
-        let text: Vec<u8> = api.logs.last(&app.key).iter().flat_map(|l| json(l)).collect();
+        let text: Vec<u8> = api.0.logs.last(&app.key).iter().flat_map(|l| json(l)).collect();
         return Ok((kind, text).into_response());
     }
-    let (last, receiver) = api.logs.follow(&app.key);
+    let (last, receiver) = api.0.logs.follow(&app.key);
     let last: Vec<u8> = last.iter().flat_map(|line| json(line)).collect();
     let begin = (Some(Bytes::from(last)), receiver);
     let lines = stream::unfold(begin, |(last, mut receiver)| async move {

@@ -78,9 +78,9 @@ fn described() -> OpenApiRouter<Api> {
 }
 
 /// Prometheus' text format.
-async fn metrics(_: Operator, api: axum::extract::State<Api>) -> Response {
+async fn metrics(_: Operator, axum::extract::State(api): axum::extract::State<Api>) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
-    (kind, api.master.metrics()).into_response()
+    (kind, api.0.master.metrics()).into_response()
 }
 
 /// Whoever has the admin token.
@@ -96,7 +96,7 @@ impl FromRequestParts<Api> for Operator {
             let (scheme, token) = text.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
         });
-        let known = given.is_some_and(|token| secret::is(token, &api.config.admin_token));
+        let known = given.is_some_and(|token| secret::is(token, &api.0.config.admin_token));
         if !known {
             let debug = "the admin API needs `Authorization: Bearer <admin token>`";
             return Err(ApiError::new(Kind::InvalidCredentials, debug));

@@ -49,7 +49,8 @@ impl Host for Tests<'_> {
         let mocks = Mocks { answers: RefCell::new(run.mocks), calls: RefCell::default() };
         let limits = Limits::default();
         // Boxed: a run within a run.
-        let report = Box::pin(lode_sandbox::run(&self.0.app, &invocation, &limits, seed, &mocks)).await;
+        let report =
+            Box::pin(lode_sandbox::run(&self.0.app, &invocation, &limits, seed, &mocks)).await;
         let logs: Vec<&str> = report.logs.iter().map(|line| line.text.as_str()).collect();
         let calls = mocks.calls.take();
         let seen = json!({ "outcome": report.outcome, "logs": logs, "calls": calls });

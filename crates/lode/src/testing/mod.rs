@@ -101,7 +101,11 @@ fn build(engine: &Engine, sources: &[Source]) -> Result<Snapshot, Failure> {
 
 /// A deployment whose only handler runs one test of a file.
 fn suite(sources: &[Source], file: Source) -> Vec<Source> {
-    let import = format!("import {:?};\nimport {:?};\n", format!("./{PRELUDE_NAME}"), format!("./{}", file.name));
+    let import = format!(
+        "import {:?};\nimport {:?};\n",
+        format!("./{PRELUDE_NAME}"),
+        format!("./{}", file.name)
+    );
     let main = format!("{import}export {{ onRequest }} from {:?};\n", format!("./{PRELUDE_NAME}"));
     let libraries = sources.iter().cloned().map(|source| Source { entry: false, ..source });
     let mut all: Vec<Source> = libraries.collect();

@@ -30,7 +30,8 @@ fn a_deployment_is_numbered_kept_and_can_be_rolled_back_to() {
     assert_eq!(back.status, 204, "{back:?}");
     assert_eq!(server.endpoint(&app, "which", json!({})).body, json!({ "n": 1 }));
     let all = server.admin("GET", &base, Value::Null);
-    let active: Vec<_> = all.body.as_array().expect("a list").iter().map(|d| &d["active"]).collect();
+    let active: Vec<_> =
+        all.body.as_array().expect("a list").iter().map(|d| &d["active"]).collect();
     assert!(active.contains(&&json!(true)) && active.contains(&&json!(false)), "{all:?}");
     assert_eq!(server.admin("POST", &format!("{base}/9/activate"), json!({})).status, 404);
 }
@@ -40,7 +41,8 @@ fn what_does_not_build_changes_nothing() {
     let server = Server::start();
     let good = "export const onRequest = () => ({ status: 200, body: 'old' });";
     let app = server.app_of(&[("endpoints/e.js", good)]);
-    let bad = server.deploy(&app, &[("endpoints/e.js", "function onRequest() {\n  return (;\n}\n")]);
+    let bad =
+        server.deploy(&app, &[("endpoints/e.js", "function onRequest() {\n  return (;\n}\n")]);
     assert_eq!((bad.status, &bad.body["error"]), (550, &json!("BLSyntaxError")), "{bad:?}");
     let debug = bad.body["debug"].as_str().expect("text");
     assert!(debug.contains("endpoints/e.js:2:") && debug.contains("2 |   return (;"), "{debug}");
@@ -99,10 +101,16 @@ fn a_deleted_app_is_gone() {
     let app = server.app();
     let data = format!("/appdata/{}/books", app.key);
     assert_eq!(server.ask(&app.as_master(), "POST", &data, json!({})).status, 201);
-    assert_eq!(server.admin("DELETE", &format!("/admin/apps/{}", app.key), Value::Null).status, 204);
+    assert_eq!(
+        server.admin("DELETE", &format!("/admin/apps/{}", app.key), Value::Null).status,
+        204
+    );
     let answer = server.ask(&app.as_master(), "GET", &data, Value::Null);
     assert_eq!((answer.status, &answer.body["error"]), (404, &json!("AppNotFound")));
-    assert_eq!(server.admin("DELETE", &format!("/admin/apps/{}", app.key), Value::Null).status, 404);
+    assert_eq!(
+        server.admin("DELETE", &format!("/admin/apps/{}", app.key), Value::Null).status,
+        404
+    );
 }
 
 #[test]

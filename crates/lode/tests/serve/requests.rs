@@ -18,7 +18,10 @@ fn bad_requests_are_told_what_is_wrong() {
     assert_eq!(ask("GET", &path("?query={"), Value::Null), expect(400, "InvalidQuerySyntax"));
     let unknown = path("?query=%7B%22a%22:%7B%22$where%22:1%7D%7D");
     assert_eq!(ask("GET", &unknown, Value::Null), expect(400, "InvalidQuerySyntax"));
-    assert_eq!(ask("GET", &path("?limit=-1"), Value::Null), expect(400, "ParameterValueOutOfRange"));
+    assert_eq!(
+        ask("GET", &path("?limit=-1"), Value::Null),
+        expect(400, "ParameterValueOutOfRange")
+    );
     assert_eq!(ask("GET", &path("/none"), Value::Null), expect(404, "EntityNotFound"));
     assert_eq!(ask("DELETE", &path("/none"), Value::Null), expect(404, "EntityNotFound"));
     assert_eq!(ask("DELETE", &books, Value::Null), expect(400, "MissingQuery"));

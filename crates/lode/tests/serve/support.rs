@@ -123,11 +123,7 @@ impl Server {
         let made = self.admin("POST", "/admin/apps", json!({ "name": "test" }));
         assert_eq!(made.status, 201, "{made:?}");
         let text = |name: &str| made.body[name].as_str().expect("text").to_owned();
-        App {
-            key: text("key"),
-            app_secret: text("appSecret"),
-            master_secret: text("masterSecret"),
-        }
+        App { key: text("key"), app_secret: text("appSecret"), master_secret: text("masterSecret") }
     }
 
     pub(crate) fn deploy(&self, app: &App, files: &[(&str, &str)]) -> Answer {

@@ -1,5 +1,6 @@
 //! The penalty box: an app whose runs keep hitting limits is slowed, then paused, and let go by itself.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 /// How much one run moves the share of faults: about the last 16 count.
@@ -34,6 +35,20 @@ pub enum Standing {
         /// How long still.
         left: Duration,
     },
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Good => f.write_str("good"),
+            Self::Slowed => {
+                f.write_str("slowed: its runs keep exceeding limits, so one runs at a time")
+            }
+            Self::Paused { left } => {
+                write!(f, "paused for {} s: its runs kept exceeding limits", left.as_secs() + 1)
+            }
+        }
+    }
 }
 
 /// One that has hit no limit for this long is forgiven, however few runs it had.
