@@ -3,18 +3,18 @@ SHELL := /bin/bash
 CARGO ?= cargo
 LODE := target/release/lode
 
-.PHONY: run test lint bench fuzz test262 setup build js-test
+.PHONY: run test lint bench fuzz test262 setup build js-test sdk-test bench-http api-fuzz
 
+# A server with an example app, deployed anew whenever one of its files is saved.
+APP ?= examples/bookings
 run: setup build
-	@echo; echo "== a Kinvey hook on a real order =="
-	$(LODE) run examples/kinvey --hook orders/onPreSave --request examples/order.json
-	@echo; echo "== a modern hook in TypeScript, 1,000 fresh sandboxes =="
-	$(LODE) run examples/modern --hook onPreSave --request examples/order.json --repeat 1000
-	@echo; echo "Try next:"
-	@echo "  $(LODE) run examples/kinvey --hook loop || echo exit \$$?        # ended by its CPU limit"
-	@echo "  $(LODE) run examples/modern --hook onPreSave --request examples/order.json --json"
-	@echo "  $(LODE) run examples/kinvey --hook quote --record /tmp/quote.json && $(LODE) run examples/kinvey --replay /tmp/quote.json"
+	@echo "Try also, in another terminal:"
+	@echo "  $(LODE) run examples/kinvey --hook orders/onPreSave --request examples/order.json"
+	@echo "  $(LODE) init my-app && $(LODE) test my-app && $(LODE) dev my-app"
+	@echo "  $(LODE) logs --app kid_dev --follow"
 	@echo "  $(LODE) doctor"
+	@echo
+	$(LODE) dev $(APP)
 
 setup:
 	@scripts/setup.sh
@@ -25,6 +25,24 @@ build:
 test: setup lint js-test
 	$(CARGO) nextest run --release --locked --workspace
 	$(CARGO) test --release --locked --workspace --doc
+	$(MAKE) sdk-test
+
+# Kinvey's own clients, an app for Kinvey, and hostile ones against `lode serve`, on both stores.
+sdk-test: build
+	cd tests/sdk && npm ci --no-audit --no-fund --silent
+	node --test --test-concurrency=1 tests/sdk/*.test.mjs
+	node --test tests/hooks/*.test.mjs
+	node --test tests/api/*.test.mjs
+
+# Saves with hooks beside Parse Server, an endpoint beside workerd and Deno.
+bench-http: build
+	cd bench/http && npm ci --no-audit --no-fund --silent
+	node bench/http/saves.mjs
+	node bench/http/endpoint.mjs
+
+# The admin API against its own description, by schemathesis.
+api-fuzz: build
+	tests/api/schemathesis.sh
 
 js-test:
 	node --test crates/guest/js/test/*.test.mjs

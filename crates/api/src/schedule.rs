@@ -56,7 +56,6 @@ pub(crate) struct Schedule {
 #[serde(rename_all = "camelCase")]
 #[schema(as = ScheduleState)]
 pub(crate) struct Shown {
-    #[serde(flatten)]
     schedule: Schedule,
     #[serde(flatten)]
     state: State,

@@ -3,13 +3,13 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use clap::Args;
-use notify::{EventKind, RecursiveMode, Watcher};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use serde_json::{Value, json};
 
 use crate::client::Client;
@@ -63,6 +63,8 @@ impl Dev {
         url: &str,
         sources: &[lode_sandbox::Source],
     ) -> Result<(), Failure> {
+        // Before anything is read: what is saved meanwhile is not missed.
+        let (_watcher, changes) = self.watch()?;
         let secrets = self.app(data)?;
         let text = |name: &str| secrets[name].as_str().unwrap_or_default().to_owned();
         let url = url.trim_end_matches('/');
@@ -79,7 +81,16 @@ impl Dev {
         let auth = BASE64_STANDARD.encode(format!("{key}:{master_secret}"));
         println!("try:\n{}", example(url, key, &auth, &handlers, sources));
         self.follow_logs()?;
-        self.watch()
+        while let Ok(event) = changes.recv() {
+            let mut changed = is_change(&event);
+            while let Ok(event) = changes.recv_timeout(TOGETHER) {
+                changed |= is_change(&event);
+            }
+            if changed {
+                self.deploy();
+            }
+        }
+        Ok(())
     }
 
     /// The app, made if there is none; its secrets are remembered beside the server's data.
@@ -134,25 +145,16 @@ impl Dev {
         Ok(())
     }
 
-    fn watch(&self) -> Result<(), Failure> {
+    fn watch(&self) -> Result<(RecommendedWatcher, Receiver<notify::Result<Event>>), Failure> {
         let failed = |error: notify::Error| Failure::usage(format!("cannot watch: {error}"));
-        let (sender, events) = mpsc::channel();
+        let (sender, changes) = mpsc::channel();
         let mut watcher = notify::recommended_watcher(sender).map_err(failed)?;
         watcher.watch(&self.path, RecursiveMode::Recursive).map_err(failed)?;
-        while let Ok(event) = events.recv() {
-            let mut changed = is_change(&event);
-            while let Ok(event) = events.recv_timeout(TOGETHER) {
-                changed |= is_change(&event);
-            }
-            if changed {
-                self.deploy();
-            }
-        }
-        Ok(())
+        Ok((watcher, changes))
     }
 }
 
-fn is_change(event: &notify::Result<notify::Event>) -> bool {
+fn is_change(event: &notify::Result<Event>) -> bool {
     event.as_ref().is_ok_and(|event| !matches!(event.kind, EventKind::Access(_)))
 }
 

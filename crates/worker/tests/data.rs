@@ -8,7 +8,7 @@ use lode_sandbox::{
     Source, deploy_limits, random_seed, run,
 };
 use lode_store::{AppRecord, Credential, Place, Store};
-use lode_worker::broker::{AppContext, Broker, MAX_ANSWER, Options};
+use lode_worker::broker::{AppContext, Broker, MAX_ANSWER, Options, Origin};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ impl World {
         let args = RawValue::from_string(args.to_string()).expect("JSON");
         let call = HostCall { id: 1, name: what.into(), args };
         let deadline = Instant::now() + Duration::from_secs(60);
-        match self.broker.answer(&AppContext::new(app), call, deadline).await {
+        match self.broker.answer(&AppContext::new(app), &Origin::default(), call, deadline).await {
             Ok(answer) => Ok(serde_json::from_str(answer.get()).expect("JSON")),
             Err(error) => Err((error.name, error.message)),
         }
@@ -206,7 +206,8 @@ async fn mistakes_are_errors_in_the_scripts_name() {
         name: "data.find".into(),
         args: RawValue::from_string("{}".into()).expect("JSON"),
     };
-    let answer = bare.answer(&AppContext::new("kid_a"), call, Instant::now()).await;
+    let answer =
+        bare.answer(&AppContext::new("kid_a"), &Origin::default(), call, Instant::now()).await;
     assert!(answer.expect_err("refused").message.contains("without a store"));
     for call in ["email.send", "push.send", "push.broadcast"] {
         let (name, message) = world.ask("kid_a", call, json!({})).await.expect_err("refused");
@@ -313,7 +314,7 @@ struct Brokered<'a>(&'a World);
 impl Host for Brokered<'_> {
     async fn call(&self, call: HostCall) -> HostReply {
         let deadline = Instant::now() + Duration::from_secs(60);
-        self.0.broker.answer(&AppContext::new("kid_a"), call, deadline).await
+        self.0.broker.answer(&AppContext::new("kid_a"), &Origin::default(), call, deadline).await
     }
 
     async fn sleep(&self, duration: Duration) {

@@ -41,11 +41,11 @@ pub(crate) async fn logs(
     let app = api.0.apps.get(&key).await?;
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
     if wanted.follow.as_deref() != Some("true") {
-        let text: Vec<u8> = api.0.logs.last(&app.key).iter().flat_map(|l| json(l)).collect();
+        let text: Vec<u8> = api.0.logs.last(&app.key).iter().flat_map(json).collect();
         return Ok((kind, text).into_response());
     }
     let (last, receiver) = api.0.logs.follow(&app.key);
-    let last: Vec<u8> = last.iter().flat_map(|line| json(line)).collect();
+    let last: Vec<u8> = last.iter().flat_map(json).collect();
     let begin = (Some(Bytes::from(last)), receiver);
     let lines = stream::unfold(begin, |(last, mut receiver)| async move {
         if let Some(last) = last {

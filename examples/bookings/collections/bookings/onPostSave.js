@@ -11,7 +11,7 @@ function onPostSave(request, response, modules) {
     .then(function () {
       var text = 'Dear {{by}}, {{room.name}} (floor {{room.floor}}) is yours on {{weekday}}, {{day}} at {{hour}}:00.'
         + '{{#notes}} Note: {{.}}{{/notes}}{{^notes}} No notes.{{/notes}}';
-      booking.confirmation = modules.utils.renderTemplate(text, modules.lodash.assign({ room: room }, booking));
+      booking.confirmation = modules.utils.renderTemplate(text, modules.lodash.assign({}, booking, { room: room }));
       response.continue();
     })
     .catch(function (error) {

@@ -1,13 +1,34 @@
 //! MongoDB's `geoNear` over `_geoloc`, the field that Kinvey has places in: longitude, then latitude.
 
-use lode_store::{Document, Filter, Query};
-use serde_json::{Value, json};
+use lode_store::{Document, Filter, Query, QueryError};
+use serde_json::{Map, Value, json};
 
 use super::Failure;
 use super::args::GeoNear;
 
 /// MongoDB's own number of results, unless another is asked for.
 const DEFAULT_LIMIT: u64 = 100;
+
+/// Miles in a radian of the earth, by the radius that MongoDB computes with.
+const MILES: f64 = 6_378_100.0 / 1_609.344;
+
+/// A script's filter. Its distances from a pair of coordinates on the sphere are radians, as MongoDB's driver had
+/// them; the store takes what Kinvey's clients send, which are miles.
+pub(super) fn parse(filter: &Value) -> Result<Filter, QueryError> {
+    let mut filter = filter.clone();
+    // A $nearSphere stands at the query's own top level only.
+    for place in filter.as_object_mut().into_iter().flat_map(Map::values_mut) {
+        if !place.get("$nearSphere").is_some_and(Value::is_array) {
+            continue;
+        }
+        for name in ["$maxDistance", "$minDistance"] {
+            if let Some(radians) = place.get(name).and_then(Value::as_f64) {
+                place[name] = (radians * MILES).into();
+            }
+        }
+    }
+    Filter::parse(&filter)
+}
 
 pub(super) fn query(args: &GeoNear) -> Result<Query, Failure> {
     let near = if args.spherical { "$nearSphere" } else { "$near" };
@@ -24,7 +45,7 @@ pub(super) fn query(args: &GeoNear) -> Result<Query, Failure> {
         filter.insert("_geoloc".into(), place);
     }
     Ok(Query {
-        filter: Filter::parse(&filter)?,
+        filter: parse(&filter)?,
         limit: Some(args.limit.unwrap_or(DEFAULT_LIMIT).min(super::MAX_DOCUMENTS)),
         ..Query::default()
     })

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use lode_child::protocol::HostError;
-use lode_store::{Filter, Group, Place, Projection, Query, SortKey, Store, StoreError};
+use lode_store::{Group, Place, Projection, Query, SortKey, Store, StoreError};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -170,13 +170,13 @@ impl Data {
     async fn count(&self, app: &str, args: &str) -> Result<String, Failure> {
         let args: args::Count = read(args)?;
         let at = readable(app, &args.collection)?;
-        Ok(self.store.count(at, &Filter::parse(&args.query)?).await?.to_string())
+        Ok(self.store.count(at, &geo::parse(&args.query)?).await?.to_string())
     }
 
     async fn distinct(&self, app: &str, args: &str) -> Result<String, Failure> {
         let args: args::Distinct = read(args)?;
         let at = readable(app, &args.collection)?;
-        fitting(&self.store.distinct(at, &args.field, &Filter::parse(&args.query)?).await?)
+        fitting(&self.store.distinct(at, &args.field, &geo::parse(&args.query)?).await?)
     }
 
     async fn group(&self, app: &str, args: &str) -> Result<String, Failure> {
@@ -230,7 +230,7 @@ fn query(filter: &Value, options: &args::FindOptions, most: u64) -> Result<Query
         fields => Some(Projection::parse(fields)?),
     };
     Ok(Query {
-        filter: Filter::parse(filter)?,
+        filter: geo::parse(filter)?,
         sort: SortKey::parse(&options.sort)?,
         limit: Some(options.limit.unwrap_or(most).min(most)),
         skip: options.skip.unwrap_or(0),

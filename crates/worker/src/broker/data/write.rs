@@ -80,7 +80,7 @@ impl Data {
         if upsert {
             no_new_users(at)?;
         }
-        let filter = Filter::parse(&args.query)?;
+        let filter = super::geo::parse(&args.query)?;
         let updated = if has_operators(&args.update) {
             let update = stamped(at, &args.update, &args.query, args.creator.as_deref())?;
             let how = UpdateHow { multi, upsert };
@@ -163,7 +163,7 @@ impl Data {
             no_new_users(at)?;
         }
         let request = FindAndModify {
-            filter: Filter::parse(&args.query)?,
+            filter: super::geo::parse(&args.query)?,
             sort: SortKey::parse(&args.sort)?,
             action,
             return_new: new,
@@ -185,7 +185,7 @@ impl Data {
     pub(super) async fn remove(&self, app: &str, args: &str) -> Result<String, Failure> {
         let args: args::Remove = read(args)?;
         let at = writable(app, &args.collection)?;
-        let filter = Filter::parse(&args.query)?;
+        let filter = super::geo::parse(&args.query)?;
         let how = RemoveHow { only_one: args.options.single };
         if at.collection != USERS {
             return Ok(self.store.remove(at, &filter, how).await?.to_string());
