@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -16,7 +16,7 @@ use crate::apps::Apps;
 use crate::error::{ApiError, Kind};
 use crate::logs::Logs;
 use crate::throttle::Throttle;
-use crate::{admin, body, data, files, groups, handshake, rpc, secret, users};
+use crate::{admin, data, files, groups, handshake, rpc, secret, users};
 
 /// How the API server is set up.
 #[derive(Clone, Debug)]
@@ -140,8 +140,7 @@ fn routes(api: &Api) -> Router {
         .merge(admin::routes())
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(body::MAX_BYTES))
-        .layer(from_fn_with_state(api.clone(), around))
+        .layer(from_fn(around))
         .with_state(api.clone())
 }
 
@@ -152,8 +151,7 @@ const REQUEST_START: HeaderName = HeaderName::from_static("x-kinvey-request-star
 
 /// The headers that each response has, and browsers' leave to come from any page: clients are known by
 /// their credentials, which browsers do not add by themselves (fetch.spec.whatwg.org, "CORS protocol").
-async fn around(State(api): State<Api>, mut request: Request, next: Next) -> Response {
-    let _ = api;
+async fn around(mut request: Request, next: Next) -> Response {
     let id = secret::request_id();
     let version = request.headers().get(&API_VERSION).cloned();
     let start = crate::time::iso(crate::time::now_ms());

@@ -200,7 +200,7 @@ fn frame(file: &str, text: &str, line: u32, column: u32) -> String {
     const WIDTH: usize = 200;
     let line = usize::try_from(line).unwrap_or(1).max(1);
     let column = usize::try_from(column).unwrap_or(1).max(1);
-    let first = line.saturating_sub(2).max(1);
+    let first = line.saturating_sub(1).max(1);
     let mut shown = format!("  {file}:{line}:{column}\n");
     for (index, text) in text.lines().enumerate().skip(first - 1).take(line + 2 - first) {
         let number = index + 1;

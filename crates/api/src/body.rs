@@ -1,14 +1,18 @@
 //! Request bodies: JSON, of a bounded size.
 
 use axum::extract::{FromRequest, Request};
-use bytes::Bytes;
+use http_body_util::BodyExt as _;
 use lode_store::Document;
 use serde_json::Value;
 
 use crate::error::{ApiError, Kind};
 
 /// Bytes of a body: twice what Kinvey took for an entity (2 MB), and what a run may output.
-pub(crate) const MAX_BYTES: usize = 4 << 20;
+const MAX_BYTES: usize = 4 << 20;
+/// Bytes of a body for the admin API: a deployment's sources, and room for what JSON adds.
+const MAX_ADMIN: usize = 16 << 20;
+/// Bytes beyond what a body may have that are read and dropped.
+const MAX_DROPPED: usize = 32 << 20;
 /// Arrays and objects within each other. JSON parsers stop near 128; nobody writes half of it.
 const MAX_DEPTH: usize = 60;
 /// Values, keys not counted: each takes some 80 bytes in memory, whatever few it has on the wire.
@@ -20,15 +24,9 @@ pub(crate) struct Body(pub(crate) Option<Value>);
 impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            if rejection.status() == http::StatusCode::PAYLOAD_TOO_LARGE {
-                let debug = format!("a request's body has at most {MAX_BYTES} bytes");
-                ApiError::new(Kind::RequestTooLarge, debug)
-            } else {
-                ApiError::new(Kind::BadRequest, "the body broke off")
-            }
-        })?;
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        let is_admin = request.uri().path().starts_with("/admin/");
+        let bytes = read(request.into_body(), if is_admin { MAX_ADMIN } else { MAX_BYTES }).await?;
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self(None));
         }
@@ -57,6 +55,31 @@ impl Body {
     pub(crate) fn object_or_empty(self) -> Result<Document, ApiError> {
         if self.0.is_none() { Ok(Document::new()) } else { self.object() }
     }
+}
+
+/// A body's bytes. What is too large is read on for a while and dropped: a client that is answered while it
+/// still sends sees a broken connection, and not the answer.
+async fn read(mut body: axum::body::Body, most: usize) -> Result<Vec<u8>, ApiError> {
+    let mut bytes = Vec::new();
+    let mut seen = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiError::new(Kind::BadRequest, "the body broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        seen += data.len();
+        if seen > most + MAX_DROPPED {
+            break;
+        }
+        if seen <= most {
+            bytes.extend_from_slice(&data);
+        } else {
+            bytes = Vec::new();
+        }
+    }
+    if seen > most {
+        let debug = format!("a request's body has at most {most} bytes");
+        return Err(ApiError::new(Kind::RequestTooLarge, debug));
+    }
+    Ok(bytes)
 }
 
 fn check(value: &Value, depth: usize, left: &mut usize) -> Result<(), ApiError> {

@@ -46,7 +46,6 @@ pub(crate) async fn username_exists(Path(_): Path<String>, call: Call, body: Bod
 }
 
 /// What would send a mail.
-pub(crate) async fn no_email(call: Call) -> Answer {
-    let _ = call;
+pub(crate) async fn no_email(_: Call) -> Answer {
     Err(ApiError::new(Kind::FeatureUnavailable, "no mail service is configured"))
 }

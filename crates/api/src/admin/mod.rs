@@ -2,7 +2,7 @@
 //! (`/admin/openapi.json`), which is made from this code.
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::header;
@@ -24,9 +24,6 @@ mod deployments;
 mod indexes;
 mod logs;
 mod runs;
-
-/// Bytes of a request to the admin API: a deployment's sources, and room for what JSON adds.
-const MAX_BYTES: usize = 16 << 20;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -57,7 +54,6 @@ pub(crate) fn routes() -> Router<Api> {
     router
         .route("/admin/openapi.json", get(move |_: Operator| async move { (json, text) }))
         .route("/admin/metrics", get(metrics))
-        .layer(DefaultBodyLimit::max(MAX_BYTES))
 }
 
 fn described() -> OpenApiRouter<Api> {

@@ -189,7 +189,7 @@ async fn a_new_deployment_serves_the_next_run_and_a_removed_app_none() {
         assert_eq!(outcome(&worker.run("app", "null").await)["body"], json!(version));
     }
     worker.master.remove(&"app".into());
-    assert_eq!(outcome(&worker.run("app", "null").await)["kind"], json!("platform"));
+    assert_eq!(outcome(&worker.run("app", "null").await)["kind"], json!("rejected"));
     let left = std::fs::read_dir(worker.directory.path().join("snapshots")).expect("it is there");
     assert_eq!(left.count(), 0, "snapshots of deployments that are gone");
 }
