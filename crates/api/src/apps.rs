@@ -7,6 +7,7 @@ use lode_store::{AppRecord, Store};
 use lode_worker::broker::AppContext;
 use lode_worker::master::{AppSettings, BuildError, Built, DeploymentId, Master};
 use lode_worker::{BuildFailure, Limits, Source, deploy_limits};
+use serde::Deserialize as _;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
@@ -58,15 +59,31 @@ impl Apps {
         if let Some(app) = self.known(key) {
             return Ok(app);
         }
-        self.load(&name).await
+        self.load(&name, None).await
     }
 
-    /// Takes over what the store has now.
-    pub(crate) async fn reload(&self, key: &str) -> Result<Arc<App>, ApiError> {
+    /// Takes over what the store has now. Its active deployment need not be built if it is `built`: its
+    /// number, and what [`Apps::build`] made of it.
+    pub(crate) async fn reload(
+        &self,
+        key: &str,
+        built: Option<(u32, Built, Hooks)>,
+    ) -> Result<Arc<App>, ApiError> {
         let name: Arc<str> = key.into();
         let turn = self.turn(&name);
         let _turn = turn.lock().await;
-        self.load(&name).await
+        self.load(&name, built).await
+    }
+
+    /// What has come in the place of `old`, which the master no longer knows. Whoever replaced it holds the
+    /// app's turn until the new one is known: it is built once, however many requests have the old one.
+    pub(crate) async fn successor(&self, old: &App) -> Result<Arc<App>, ApiError> {
+        let turn = self.turn(&old.key);
+        let _turn = turn.lock().await;
+        match self.known(&old.key) {
+            Some(app) if app.deployment != old.deployment => Ok(app),
+            _ => self.load(&old.key, None).await,
+        }
     }
 
     /// Forgets an app that is no more.
@@ -86,7 +103,11 @@ impl Apps {
         turns.entry(key.clone()).or_default().clone()
     }
 
-    async fn load(&self, key: &Arc<str>) -> Result<Arc<App>, ApiError> {
+    async fn load(
+        &self,
+        key: &Arc<str>,
+        built: Option<(u32, Built, Hooks)>,
+    ) -> Result<Arc<App>, ApiError> {
         let Some(record) = self.store.app(key).await? else {
             // Names that are no app's must not be remembered: clients choose them.
             self.turns.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
@@ -104,7 +125,9 @@ impl Apps {
             record,
         };
         if let Some(number) = app.record.active {
-            match self.deploy(&app, number).await {
+            let built =
+                built.filter(|(of, ..)| *of == number).map(|(_, built, hooks)| (built, hooks));
+            match self.deploy(&app, number, built).await {
                 Ok((hooks, deployment)) => {
                     app.hooks = hooks;
                     app.deployment = Some(deployment);
@@ -121,12 +144,20 @@ impl Apps {
         Ok(app)
     }
 
-    async fn deploy(&self, app: &App, number: u32) -> Result<(Hooks, DeploymentId), ApiError> {
-        let deployment = self.store.deployment(&app.key, number).await?;
-        let deployment = deployment
-            .ok_or_else(|| ApiError::internal(format_args!("deployment {number} is gone")))?;
-        let sources = sources(&deployment.content)?;
-        let (built, hooks) = self.build(sources).await?;
+    async fn deploy(
+        &self,
+        app: &App,
+        number: u32,
+        built: Option<(Built, Hooks)>,
+    ) -> Result<(Hooks, DeploymentId), ApiError> {
+        let (built, hooks) = match built {
+            Some(built) => built,
+            None => {
+                let deployment = self.store.deployment(&app.key, number).await?;
+                let gone = || ApiError::internal(format_args!("deployment {number} is gone"));
+                self.build(sources(deployment.ok_or_else(gone)?.content)?).await?
+            }
+        };
         let settings = AppSettings {
             name: app.key.clone(),
             limits: app.limits.clone(),
@@ -161,7 +192,7 @@ impl Apps {
 
 /// An app's settings, out of its record.
 pub(crate) fn settings(record: &AppRecord) -> Result<Settings, ApiError> {
-    serde_json::from_value(record.settings.clone()).map_err(ApiError::internal)
+    Settings::deserialize(&record.settings).map_err(ApiError::internal)
 }
 
 /// A deployment's content: its sources.
@@ -169,8 +200,9 @@ pub(crate) fn content(sources: &[Source]) -> Result<Value, ApiError> {
     serde_json::to_value(sources).map_err(ApiError::internal)
 }
 
-fn sources(content: &Value) -> Result<Vec<Source>, ApiError> {
-    serde_json::from_value(content.clone()).map_err(ApiError::internal)
+/// The sources that are a deployment's content.
+pub(crate) fn sources(content: Value) -> Result<Vec<Source>, ApiError> {
+    serde_json::from_value(content).map_err(ApiError::internal)
 }
 
 fn failed(failure: &BuildFailure, texts: &HashMap<String, String>) -> ApiError {

@@ -89,7 +89,7 @@ impl Call {
         let mut report = self.api.0.master.run(task.clone()).await;
         if let Some((Overload::NotDeployed, _)) = report.overload {
             // Deployed anew since this request began: it has not run, so it may.
-            let app = self.api.0.apps.reload(&self.app.key).await?;
+            let app = self.api.0.apps.successor(&self.app).await?;
             let Some((_, handler)) = what.find(&app) else { return Ok(None) };
             task.handler = handler;
             task.deployment = app.deployment;

@@ -219,6 +219,6 @@ async fn save(api: &Api, record: &AppRecord) -> Result<(), ApiError> {
     if !api.0.store.save_app(record).await? {
         return Err(ApiError::new(Kind::AppNotFound, ""));
     }
-    api.0.apps.reload(&record.key).await?;
+    api.0.apps.reload(&record.key, None).await?;
     Ok(())
 }

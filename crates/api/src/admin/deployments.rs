@@ -116,11 +116,11 @@ pub(crate) async fn create(
     let (built, hooks) = api.0.apps.build(sources.clone()).await?;
     let content = apps::content(&sources)?;
     let number = api.0.store.add_deployment(&key, &content, time::now_ms(), new.activate).await?;
-    if new.activate {
-        api.0.apps.reload(&key).await?;
-    }
     let logs = built.logs.iter().map(|line| line.text.clone()).collect();
     let deployed = Deployed { number, active: new.activate, handlers: hooks.names(), logs };
+    if new.activate {
+        api.0.apps.reload(&key, Some((number, built, hooks))).await?;
+    }
     Ok((StatusCode::CREATED, Json(deployed)).into_response())
 }
 
@@ -153,7 +153,7 @@ pub(crate) async fn show(
     api.0.apps.get(&key).await?;
     let found = api.0.store.deployment(&key, parse(&number)?).await?;
     let found = found.ok_or_else(none)?;
-    let sources: Vec<Source> = serde_json::from_value(found.content).map_err(ApiError::internal)?;
+    let sources = apps::sources(found.content)?;
     let files = sources.into_iter().map(|source| File { name: source.name, text: source.text });
     Ok(Json(Shown {
         number: found.number,
@@ -175,7 +175,7 @@ pub(crate) async fn activate(
     if !api.0.store.activate(&key, parse(&number)?).await? {
         return Err(none());
     }
-    api.0.apps.reload(&key).await?;
+    api.0.apps.reload(&key, None).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -37,6 +37,29 @@ fn a_deployment_is_numbered_kept_and_can_be_rolled_back_to() {
 }
 
 #[test]
+fn requests_go_on_while_deployments_replace_each_other() {
+    let server = Server::start();
+    let source = "export const onRequest = () => ({ status: 200, body: 'here' });";
+    let app = server.app_of(&[("endpoints/e.js", source)]);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    let answer = server.endpoint(&app, "e", json!({}));
+                    assert_eq!((answer.status, &answer.body), (200, &json!("here")), "{answer:?}");
+                }
+            });
+        }
+        for number in 2..8 {
+            let deployed = server.deploy(&app, &[("endpoints/e.js", source)]);
+            assert_eq!(deployed.body["number"], number, "{deployed:?}");
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
 fn what_does_not_build_changes_nothing() {
     let server = Server::start();
     let good = "export const onRequest = () => ({ status: 200, body: 'old' });";
