@@ -13,7 +13,7 @@ use crate::body::{Body, check_fields};
 use crate::call::{Call, Path, check_collection, check_id, json as answer};
 use crate::error::{ApiError, Kind};
 use crate::pipeline::{Before, Operation};
-use crate::{query, secret, time};
+use crate::{query, time};
 
 type Answer = Result<Response, ApiError>;
 
@@ -226,7 +226,7 @@ async fn insert_one(call: &Call, collection: &str, item: Value) -> Result<Docume
 pub(crate) fn new_entity(call: &Call, mut document: Document) -> Result<Document, ApiError> {
     check_fields(&document)?;
     let id = match document.remove("_id") {
-        None | Some(Value::Null) => secret::new_id()?,
+        None | Some(Value::Null) => lode_store::new_id()?,
         Some(Value::String(id)) => id,
         Some(_) => return Err(ApiError::new(Kind::InvalidIdentifier, "an _id is a text")),
     };

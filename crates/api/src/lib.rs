@@ -29,8 +29,9 @@ mod secret;
 mod serve;
 mod settings;
 mod throttle;
-mod time;
 mod users;
+
+use lode_store::time;
 
 pub use api::{Api, Config};
 pub use secret::{hash, new_secret};

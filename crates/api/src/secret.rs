@@ -34,12 +34,6 @@ pub(crate) fn is(given: &str, known: &Hash) -> bool {
     hash(given).ct_eq(known).into()
 }
 
-/// An entity's `_id`: 24 hexadecimal digits, as MongoDB's are. Random ones, as they must not collide over
-/// many hosts.
-pub(crate) fn new_id() -> Result<String, ApiError> {
-    Ok(hex(&random::<12>()?))
-}
-
 /// Names one request or run: 32 hexadecimal digits.
 pub(crate) fn request_id() -> String {
     // Only a name: without randomness there are no new secrets either, and that is told there.

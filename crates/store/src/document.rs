@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::time::now_ms;
 use crate::{Document, StoreError};
 
 /// Bytes of an `_id`: as much as MongoDB long allowed in an index, and less than the 2,700 which
@@ -84,22 +85,19 @@ fn check_text(text: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A new id in the form of MongoDB's ObjectId, as Kinvey's are: seconds, then 8 bytes of chance.
-pub(crate) fn new_id(now_ms: i64) -> Result<String, StoreError> {
+/// A new id in the form of MongoDB's ObjectId, as Kinvey's are: seconds, then 8 bytes of chance. 24 hexadecimal
+/// digits.
+///
+/// # Errors
+/// [`StoreError::Unavailable`]: the kernel has no chance to give.
+pub fn new_id() -> Result<String, StoreError> {
     use std::fmt::Write as _;
     let mut chance = [0_u8; 8];
     rustix::rand::getrandom(&mut chance, rustix::rand::GetRandomFlags::empty())
         .map_err(|e| StoreError::unavailable("asking the kernel for chance", e))?;
-    let mut id = format!("{:08x}", (now_ms / 1000) & 0xffff_ffff);
+    let mut id = format!("{:08x}", (now_ms() / 1000) & 0xffff_ffff);
     for byte in chance {
         let _ = write!(id, "{byte:02x}");
     }
     Ok(id)
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn now_ms() -> i64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use crate::collections::{known, make};
 use crate::connection::{Connection, Known, Param};
-use crate::document::{check_id, encode, now_ms};
+use crate::document::{check_id, encode};
 use crate::query::sql::{Scope, Sql};
 use crate::records::At;
+use crate::time::now_ms;
 use crate::{Document, Filter, Group, Place, Query, Store, StoreError};
 
 /// For how long a removed document's id is remembered: Kinvey answers delta sets over 30 days.

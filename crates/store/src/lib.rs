@@ -25,10 +25,11 @@ mod postgres;
 pub mod query;
 mod records;
 mod sqlite;
+pub mod time;
 mod users;
 
 pub use change::Change;
-pub use document::{DEEPEST, LONGEST_ID};
+pub use document::{DEEPEST, LONGEST_ID, new_id};
 pub use entities::TOMBSTONES_KEPT;
 pub use error::StoreError;
 pub use indexes::MOST_INDEXES;

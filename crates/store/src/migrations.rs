@@ -1,7 +1,7 @@
 //! The databases' layout, in numbered steps. A step that was released is never changed: a new one follows.
 
 use crate::StoreError;
-use crate::document::now_ms;
+use crate::time::now_ms;
 
 struct Migration {
     name: &'static str,

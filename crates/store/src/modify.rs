@@ -3,7 +3,7 @@
 use crate::change::replace;
 use crate::collections::{known, make, number_for_write};
 use crate::connection::{Connection, Known, Param};
-use crate::document::{encode, new_id, now_ms};
+use crate::document::{encode, new_id};
 use crate::entities::{bury, insert_one, rendered, scope};
 use crate::records::At;
 use crate::{Document, Filter, FindAndModify, Modify, Place, Query, Store, StoreError, Update};
@@ -221,7 +221,7 @@ async fn upsert(
 ) -> Result<Document, StoreError> {
     let mut document = update.on_insert(filter)?;
     if !document.contains_key("_id") {
-        document.insert("_id".into(), new_id(now_ms())?.into());
+        document.insert("_id".into(), new_id()?.into());
     }
     let (id, text) = encode(&document)?;
     let number = make(c, at).await?;

@@ -2,7 +2,8 @@
 
 use crate::collections::need_app;
 use crate::connection::{Connection, Param, Row};
-use crate::document::{check_id, check_name, now_ms};
+use crate::document::{check_id, check_name};
+use crate::time::now_ms;
 use crate::{Credential, Session, Store, StoreError};
 
 impl Store {

@@ -3,10 +3,11 @@
 use serde_json::{Number, Value};
 
 use super::place::{find, kind, set, slot, take, through_array};
-use super::{Bits, Document, Operation, array, clock, number};
+use super::{Bits, Document, Operation, array, number};
 use crate::query::error::{QueryError, refuse, shown};
 use crate::query::path::Path;
 use crate::query::value::compare_deep;
+use crate::time;
 
 impl Operation {
     /// Changes the document; `insert` if an upsert makes it.
@@ -57,7 +58,7 @@ impl Operation {
                 }
                 Ok(())
             }
-            Self::CurrentDate => set(document, path, clock::now().into()),
+            Self::CurrentDate => set(document, path, time::iso(time::now_ms()).into()),
             Self::Bits(bits) => bitwise(document, path, bits),
         }
     }

@@ -2,7 +2,6 @@
 
 mod apply;
 mod array;
-mod clock;
 mod number;
 mod parse;
 mod place;

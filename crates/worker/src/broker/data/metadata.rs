@@ -1,50 +1,13 @@
 //! What Kinvey keeps beside a document's own fields: `_id`, `_acl` and `_kmd`.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use lode_store::Document;
+use lode_store::{Document, time};
 use serde_json::{Map, Value, json};
 
-use super::{Failure, refused};
+use super::Failure;
 
 /// This moment, as `_kmd` has it.
 pub(super) fn now() -> String {
-    iso(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
-}
-
-/// ISO 8601 in UTC with milliseconds, as JavaScript's `toISOString`.
-fn iso(since_1970: Duration) -> String {
-    let (seconds, day) = (since_1970.as_secs() % 86_400, since_1970.as_secs() / 86_400);
-    // Howard Hinnant's civil_from_days: years begin in March, so that the day of a leap year is their last.
-    let days = day + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
-    let year = era * 400 + year + u64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60,
-        since_1970.subsec_millis()
-    )
-}
-
-/// A new id in the form of MongoDB's: seconds, then chance. 24 hexadecimal digits.
-fn new_id() -> Result<String, Failure> {
-    use std::fmt::Write as _;
-    let mut chance = [0; 8];
-    rustix::rand::getrandom(&mut chance, rustix::rand::GetRandomFlags::empty())
-        .map_err(|_| refused("there is no randomness for an id"))?;
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let mut id = format!("{:08x}", seconds & 0xffff_ffff);
-    for byte in chance {
-        let _ = write!(id, "{byte:02x}");
-    }
-    Ok(id)
+    time::iso(time::now_ms())
 }
 
 /// Gives a new document what it lacks of its metadata; `lmt` is now in any case.
@@ -54,7 +17,7 @@ pub(super) fn complete(
     now: &str,
 ) -> Result<(), Failure> {
     if document.get("_id").is_none_or(Value::is_null) {
-        document.insert("_id".into(), new_id()?.into());
+        document.insert("_id".into(), lode_store::new_id()?.into());
     }
     let acl = object(document, "_acl");
     if let (false, Some(creator)) = (acl.contains_key("creator"), creator) {
@@ -139,19 +102,6 @@ pub(super) fn is_at(path: &str, field: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_as_javascript_writes_them() {
-        for (ms, text) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
-            (1_709_251_199_999, "2024-02-29T23:59:59.999Z"),
-            (1_735_689_600_001, "2025-01-01T00:00:00.001Z"),
-            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
-        ] {
-            assert_eq!(iso(Duration::from_millis(ms)), text);
-        }
-    }
 
     #[test]
     fn an_update_is_stamped_unless_it_writes_the_metadata_itself() {
