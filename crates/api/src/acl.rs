@@ -84,6 +84,14 @@ impl Access {
         Ok(Some(Filter::parse(&json!({ "$or": ways }))?))
     }
 
+    /// `filter`, narrowed to what may be done.
+    pub(crate) fn narrow(&self, act: Act, filter: Filter) -> Result<Filter, ApiError> {
+        Ok(match self.filter(act)? {
+            Some(allowed) => filter.and(allowed),
+            None => filter,
+        })
+    }
+
     /// Whether something may be done with a document.
     pub(crate) fn allows(&self, act: Act, document: &Document) -> Result<bool, ApiError> {
         Ok(self.filter(act)?.is_none_or(|filter| filter.matches(document)))

@@ -1,14 +1,12 @@
 //! `/appdata`: entities of collections (Kinvey's REST guide, "Data Store").
 
-use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
-use lode_store::query::{Filter, Group, Query};
-use lode_store::{Change, Document, RemoveHow};
+use lode_store::query::{Filter, Group};
+use lode_store::{Change, Document, RemoveHow, TOMBSTONES_KEPT};
 use serde_json::{Value, json};
 
 use crate::acl::{self, Access, Act};
-use crate::api::Api;
 use crate::body::{Body, check_fields};
 use crate::call::{Call, Path, check_collection, check_id, json as answer};
 use crate::error::{ApiError, Kind};
@@ -39,14 +37,19 @@ pub(crate) fn operation<'a>(
 /// `GET /appdata/:app/:collection`.
 pub(crate) async fn find(Path((_, collection)): Path<(String, String)>, call: Call) -> Answer {
     check_collection(&collection)?;
-    let access = call.access(&collection).await?;
-    let operation = operation(&collection, None, FETCH);
+    fetch_all(&call, &collection).await
+}
+
+/// Answers with the entities that the parameters ask for, its hooks around.
+pub(crate) async fn fetch_all(call: &Call, collection: &str) -> Answer {
+    let access = call.access(collection).await?;
+    let operation = operation(collection, None, FETCH);
     let params = query::as_object(&call.params)?;
     let going = match call.before(operation, Value::Null, params).await? {
         Before::Answered(response) => return Ok(response),
         Before::Going(going) => going,
     };
-    let found = find_readable(&call, &collection, &access, &going.params).await?;
+    let found = find_readable(call, collection, &access, &going.params).await?;
     let found = found.into_iter().map(Value::Object).collect();
     call.after(operation, going, StatusCode::OK, Value::Array(found)).await
 }
@@ -59,9 +62,7 @@ pub(crate) async fn find_readable(
     params: &Value,
 ) -> Result<Vec<Document>, ApiError> {
     let mut wanted = query::read(params)?;
-    if let Some(readable) = access.filter(Act::Read)? {
-        wanted.filter = wanted.filter.and(readable);
-    }
+    wanted.filter = access.narrow(Act::Read, wanted.filter)?;
     // One more than may be, to see whether there are more.
     let limit = wanted.limit.unwrap_or(u64::MAX);
     wanted.limit = Some(limit.min(query::MOST + 1));
@@ -100,13 +101,15 @@ pub(crate) async fn get(
 /// `GET /appdata/:app/:collection/_count`.
 pub(crate) async fn count(Path((_, collection)): Path<(String, String)>, call: Call) -> Answer {
     check_collection(&collection)?;
-    let access = call.access(&collection).await?;
+    count_readable(&call, &collection).await
+}
+
+/// How many entities the parameters ask for and the sender may read.
+pub(crate) async fn count_readable(call: &Call, collection: &str) -> Answer {
+    let access = call.access(collection).await?;
     let params = query::as_object(&call.params)?;
-    let mut filter = query::read(&params)?.filter;
-    if let Some(readable) = access.filter(Act::Read)? {
-        filter = filter.and(readable);
-    }
-    let count = call.api.0.store.count(call.place(&collection), &filter).await?;
+    let filter = access.narrow(Act::Read, query::read(&params)?.filter)?;
+    let count = call.api.0.store.count(call.place(collection), &filter).await?;
     Ok(answer(StatusCode::OK, &json!({ "count": count })))
 }
 
@@ -119,9 +122,7 @@ pub(crate) async fn group(
     check_collection(&collection)?;
     let access = call.access(&collection).await?;
     let mut group = Group::parse(&Value::Object(body.object()?))?;
-    if let Some(readable) = access.filter(Act::Read)? {
-        group.condition = group.condition.and(readable);
-    }
+    group.condition = access.narrow(Act::Read, group.condition)?;
     let groups = call.api.0.store.group(call.place(&collection), &group).await?;
     Ok(answer(StatusCode::OK, &groups.into_iter().map(Value::Object).collect()))
 }
@@ -134,8 +135,9 @@ pub(crate) async fn delta_set(Path((_, collection)): Path<(String, String)>, cal
     let since = since.ok_or_else(|| ApiError::new(Kind::MissingRequestParameter, "since"))?;
     let wrong = || ApiError::new(Kind::ParameterValueOutOfRange, "since is not an ISO 8601 time");
     let since = time::parse(since).ok_or_else(wrong)?;
-    // Deletions are remembered for 30 days: what is older cannot be told, as with Kinvey.
-    if since < time::now_ms() - DELETIONS_KEPT_MS {
+    // What was deleted earlier cannot be told, as with Kinvey.
+    let kept = i64::try_from(TOMBSTONES_KEPT.as_millis()).unwrap_or(i64::MAX);
+    if since < time::now_ms() - kept {
         let debug = "since is more than 30 days ago";
         return Err(ApiError::new(Kind::ParameterValueOutOfRange, debug));
     }
@@ -143,10 +145,7 @@ pub(crate) async fn delta_set(Path((_, collection)): Path<(String, String)>, cal
     params.remove("since");
     let mut wanted = query::read(&query::as_object(&params)?)?;
     let changed = json!({ "_kmd.lmt": { "$gte": time::iso(since) } });
-    wanted.filter = wanted.filter.and(Filter::parse(&changed)?);
-    if let Some(readable) = access.filter(Act::Read)? {
-        wanted.filter = wanted.filter.and(readable);
-    }
+    wanted.filter = access.narrow(Act::Read, wanted.filter.and(Filter::parse(&changed)?))?;
     wanted.limit = Some(query::MOST + 1);
     let place = call.place(&collection);
     let changed = call.api.0.store.find(place, &wanted).await?;
@@ -158,11 +157,8 @@ pub(crate) async fn delta_set(Path((_, collection)): Path<(String, String)>, cal
     Ok(answer(StatusCode::OK, &json!({ "changed": changed, "deleted": deleted })))
 }
 
-const DELETIONS_KEPT_MS: i64 = 30 * 24 * 3600 * 1000;
-
 /// `POST /appdata/:app/:collection`: one entity, or several of API version 5 and up.
 pub(crate) async fn insert(
-    State(api): State<Api>,
     Path((_, collection)): Path<(String, String)>,
     call: Call,
     body: Body,
@@ -181,13 +177,7 @@ pub(crate) async fn insert(
         Before::Answered(response) => return Ok(response),
         Before::Going(going) => going,
     };
-    let place = call.place(&collection);
     let result = match going.body.take() {
-        Value::Object(document) => {
-            let document = new_entity(&call, document)?;
-            api.0.store.insert(place, vec![document.clone()]).await?;
-            Value::Object(document)
-        }
         Value::Array(items) if items.len() <= MOST_AT_ONCE => {
             let (mut entities, mut errors) = (Vec::new(), Vec::new());
             for (index, item) in items.into_iter().enumerate() {
@@ -207,7 +197,7 @@ pub(crate) async fn insert(
             let debug = format!("one request brings at most {MOST_AT_ONCE} entities");
             return Err(ApiError::new(Kind::ParameterValueOutOfRange, debug));
         }
-        _ => return Err(ApiError::new(Kind::BadRequest, "an entity is a JSON object")),
+        item => Value::Object(insert_one(&call, &collection, item).await?),
     };
     going.body.clone_from(&result);
     call.after(operation, going, StatusCode::CREATED, result).await
@@ -374,10 +364,7 @@ pub(crate) async fn delete_by_query(
         Before::Answered(response) => return Ok(response),
         Before::Going(going) => going,
     };
-    let Query { mut filter, .. } = query::read(&going.params)?;
-    if let Some(deletable) = access.filter(Act::Delete)? {
-        filter = filter.and(deletable);
-    }
+    let filter = access.narrow(Act::Delete, query::read(&going.params)?.filter)?;
     let how = RemoveHow { only_one: false };
     let count = call.api.0.store.remove(call.place(&collection), &filter, how).await?;
     call.after(operation, going, StatusCode::OK, json!({ "count": count })).await

@@ -12,7 +12,7 @@ use crate::auth::{self, Identity};
 use crate::body::Body;
 use crate::call::{Call, Path, check_id, json as answer};
 use crate::data::{
-    DELETE, FETCH, INSERT, UPDATE, delete_entity, find_readable, new_entity, operation,
+    DELETE, FETCH, INSERT, UPDATE, count_readable, delete_entity, fetch_all, new_entity, operation,
     replace_entity,
 };
 use crate::error::{ApiError, Kind};
@@ -173,27 +173,12 @@ async fn fetch(call: &Call, id: &str) -> Answer {
 
 /// `GET /user/:app?query=…`.
 pub(crate) async fn find(Path(_): Path<String>, call: Call) -> Answer {
-    let access = call.access(USERS).await?;
-    let operation = operation(USERS, None, FETCH);
-    let params = query::as_object(&call.params)?;
-    let going = match call.before(operation, Value::Null, params).await? {
-        Before::Answered(response) => return Ok(response),
-        Before::Going(going) => going,
-    };
-    let found = find_readable(&call, USERS, &access, &going.params).await?;
-    let found = found.into_iter().map(Value::Object).collect();
-    call.after(operation, going, StatusCode::OK, Value::Array(found)).await
+    fetch_all(&call, USERS).await
 }
 
 /// `GET /user/:app/_count`.
 pub(crate) async fn count(Path(_): Path<String>, call: Call) -> Answer {
-    let access = call.access(USERS).await?;
-    let mut filter = query::read(&query::as_object(&call.params)?)?.filter;
-    if let Some(readable) = access.filter(Act::Read)? {
-        filter = filter.and(readable);
-    }
-    let count = call.api.0.store.count(call.place(USERS), &filter).await?;
-    Ok(answer(StatusCode::OK, &json!({ "count": count })))
+    count_readable(&call, USERS).await
 }
 
 /// `POST /user/:app/_lookup`: finds users by what anybody may know of them, and tells no more.
