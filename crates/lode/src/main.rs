@@ -85,6 +85,10 @@ impl Failure {
     fn usage(message: impl Into<String>) -> Self {
         Self { message: message.into(), code: exit::USAGE }
     }
+
+    fn platform(error: impl std::fmt::Display) -> Self {
+        Self { message: error.to_string(), code: exit::PLATFORM }
+    }
 }
 
 /// Sends what the program traces to standard error: warnings, or as much as `LODE_LOG` says (`error`,

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::client::Server;
 use crate::report::{self, Timing};
-use crate::{Failure, apps, exit};
+use crate::{Failure, apps};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -57,17 +57,13 @@ fn again(
     limits: &Limits,
     json: bool,
 ) -> Result<u8, Failure> {
-    let platform = |error: &dyn std::fmt::Display| Failure {
-        message: error.to_string(),
-        code: exit::PLATFORM,
-    };
     // The cost is that of the run wherever it is counted; servers do not count it.
     let options = EngineOptions { metering: true, ..EngineOptions::default() };
-    let engine = Engine::new(options).map_err(|error| platform(&error))?;
+    let engine = Engine::new(options).map_err(Failure::platform)?;
     let (snapshot, logs) = Snapshot::build(&engine, sources, &deploy_limits());
     let snapshot = snapshot.map_err(|error| Failure::usage(error.to_string()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    let runtime = runtime.map_err(|error| platform(&error))?;
+    let runtime = runtime.map_err(Failure::platform)?;
     let started = std::time::Instant::now();
     let (result, again) = runtime.block_on(recording.replay(&snapshot, limits));
     let timing = Timing { deploy: std::time::Duration::ZERO, times: vec![started.elapsed()] };

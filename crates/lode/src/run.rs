@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     // A recording with a cost can only be compared on an engine that counts.
     let metering = arguments.metered || recording.as_ref().is_some_and(|r| r.cost.is_some());
     let engine = Engine::new(EngineOptions { metering, ..EngineOptions::default() })
-        .map_err(|e| Failure { message: e.to_string(), code: exit::PLATFORM })?;
+        .map_err(Failure::platform)?;
     let started = Instant::now();
     let (snapshot, build_logs) = Snapshot::build(&engine, &sources, &deploy_limits());
     let deploy = started.elapsed();
@@ -88,7 +88,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
-        .map_err(|e| Failure { message: e.to_string(), code: exit::PLATFORM })?;
+        .map_err(Failure::platform)?;
     let (report, timing) = runtime.block_on(async {
         if let Some(recording) = &recording {
             replay(recording, &snapshot, arguments).await
@@ -113,8 +113,7 @@ async fn repeat(
     host: &CommandLine,
     arguments: &Arguments,
 ) -> Result<(Report, Timing), Failure> {
-    let seed =
-        || random_seed().map_err(|e| Failure { message: e.to_string(), code: exit::PLATFORM });
+    let seed = || random_seed().map_err(Failure::platform);
     let limits = &arguments.limits;
     if let Some(path) = &arguments.record {
         let started = Instant::now();
@@ -123,8 +122,7 @@ async fn repeat(
         let times = vec![started.elapsed()];
         let recording =
             recording.ok_or_else(|| Failure::usage("there is no such handler to record"))?;
-        let text = serde_json::to_string_pretty(&recording)
-            .map_err(|e| Failure { message: e.to_string(), code: exit::PLATFORM })?;
+        let text = serde_json::to_string_pretty(&recording).map_err(Failure::platform)?;
         std::fs::write(path, text)
             .map_err(|e| Failure::usage(format!("cannot write {}: {e}", path.display())))?;
         return Ok((report, Timing { deploy: Duration::ZERO, times }));

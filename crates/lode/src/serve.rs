@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
-use crate::{Failure, exit};
+use crate::Failure;
 
 /// The file in the data directory that has the admin token.
 pub(crate) const TOKEN_FILE: &str = "admin-token";
@@ -61,7 +61,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
 
 pub(crate) fn runtime() -> Result<Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|error| platform(&error))
+    runtime.map_err(Failure::platform)
 }
 
 /// A server, ready to serve.
@@ -87,16 +87,16 @@ impl Server {
             Some(url) => url.clone(),
             None => format!("sqlite:{}", arguments.data.display()),
         };
-        let store = Store::open(&store).await.map_err(|error| platform(&error))?;
+        let store = Store::open(&store).await.map_err(Failure::platform)?;
         let listener = TcpListener::bind(arguments.listen)
             .await
             .map_err(|error| Failure::usage(format!("{}: {error}", arguments.listen)))?;
-        let address = listener.local_addr().map_err(|error| platform(&error))?;
-        let local = Url::parse(&format!("http://{address}")).map_err(|error| platform(&error))?;
+        let address = listener.local_addr().map_err(Failure::platform)?;
+        let local = Url::parse(&format!("http://{address}")).map_err(Failure::platform)?;
         let url = arguments.url.clone().unwrap_or_else(|| local.clone());
         let snapshots = arguments.data.join(format!("snapshots-{}", std::process::id()));
         clear_snapshots(&arguments.data);
-        let program = std::env::current_exe().map_err(|error| platform(&error))?;
+        let program = std::env::current_exe().map_err(Failure::platform)?;
         let mut config = Config::new(program, snapshots.clone());
         if let Some(children) = arguments.children {
             config.max_children = children.max(1);
@@ -109,7 +109,7 @@ impl Server {
         let options =
             Options { egress: Some(egress), store: Some(store.clone()), ..Options::default() };
         let broker = Broker::new(options).map_err(|error| Failure::usage(error.to_string()))?;
-        let master = Master::start(config, broker).await.map_err(|error| platform(&error))?;
+        let master = Master::start(config, broker).await.map_err(Failure::platform)?;
         let config = ApiConfig { admin_token: lode_api::hash(&token), url: url.clone() };
         let api = Api::new(config, store, master.clone());
         Ok(Self { api, url, local, token, master, listener, snapshots })
@@ -117,8 +117,8 @@ impl Server {
 
     /// Serves until this process is asked to end; then answers what is under way.
     pub(crate) async fn serve(self) -> Result<u8, Failure> {
-        let mut terminate = signal(SignalKind::terminate()).map_err(|error| platform(&error))?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| platform(&error))?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(Failure::platform)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::platform)?;
         let stop = async move {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -142,7 +142,7 @@ impl Server {
         };
         self.master.drain(GRACE).await;
         let _ = fs::remove_dir_all(&self.snapshots);
-        ended.map(|()| 0).map_err(|error| platform(&error))
+        ended.map(|()| 0).map_err(Failure::platform)
     }
 }
 
@@ -168,7 +168,7 @@ fn admin_token(data: &Path) -> Result<String, Failure> {
     }
     let path = data.join(TOKEN_FILE);
     let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", path.display()));
-    let token = lode_api::new_secret().map_err(|error| platform(&error))?;
+    let token = lode_api::new_secret().map_err(Failure::platform)?;
     match create_secret(&path, token.as_bytes()) {
         Ok(()) => Ok(token),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
@@ -192,8 +192,4 @@ pub(crate) fn write_secret(path: &Path, content: &[u8]) -> std::io::Result<()> {
 fn create_secret(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)
-}
-
-fn platform(error: &dyn std::fmt::Display) -> Failure {
-    Failure { message: error.to_string(), code: exit::PLATFORM }
 }

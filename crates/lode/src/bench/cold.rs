@@ -10,7 +10,7 @@ use lode_worker::master::{AppName, AppSettings, Master, Quota, Task};
 use serde_json::json;
 
 use super::tally::{Tally, tell};
-use super::{Directory, platform, runtime};
+use super::{Directory, runtime};
 use crate::Failure;
 
 #[derive(Args)]
@@ -48,10 +48,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
 async fn measure(arguments: &Arguments) -> Result<u8, Failure> {
     let directory = Directory::new();
     let config = directory.config()?;
-    let master =
-        Master::start(config, Broker::default()).await.map_err(|error| platform(&error))?;
+    let master = Master::start(config, Broker::default()).await.map_err(Failure::platform)?;
     let sources = vec![Source::entry("collections/orders/onPreSave.js", APP)];
-    let built = master.build(sources, deploy_limits()).await.map_err(|error| platform(&error))?;
+    let built = master.build(sources, deploy_limits()).await.map_err(Failure::platform)?;
     let name = |app: usize| AppName::from(format!("app-{app}"));
     let before = resident();
     for app in 0..arguments.apps {
@@ -63,7 +62,7 @@ async fn measure(arguments: &Arguments) -> Result<u8, Failure> {
             trust_group: None,
             context: AppContext::new(format!("app-{app}")),
         };
-        master.deploy(settings, &built).map_err(|error| platform(&error))?;
+        master.deploy(settings, &built).map_err(Failure::platform)?;
     }
     let per_app = resident().saturating_sub(before) / arguments.apps.max(1);
 

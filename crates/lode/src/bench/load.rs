@@ -12,7 +12,6 @@ use lode_sandbox::{
 use lode_worker::broker::{AppContext, Broker};
 use lode_worker::master::{AppName, AppSettings, Master, Quota, Report, Task};
 
-use super::platform;
 use super::tally::{Row, Tally, tell};
 use crate::run::{CommandLine, read_request};
 use crate::{Failure, app, exit, limits};
@@ -86,7 +85,7 @@ fn alone(
     request: &str,
     duration: Duration,
 ) -> Result<Row, Failure> {
-    let engine = Engine::new(EngineOptions::default()).map_err(|error| platform(&error))?;
+    let engine = Engine::new(EngineOptions::default()).map_err(Failure::platform)?;
     let (snapshot, _) = Snapshot::build(&engine, sources, &deploy_limits());
     let snapshot =
         snapshot.map_err(|error| Failure { message: error.to_string(), code: exit::SCRIPT })?;
@@ -95,7 +94,7 @@ fn alone(
     let (mut tally, host) = (Tally::default(), CommandLine::default());
     let began = Instant::now();
     while began.elapsed() < duration {
-        let seed = random_seed().map_err(|error| platform(&error))?;
+        let seed = random_seed().map_err(Failure::platform)?;
         let started = Instant::now();
         let invocation = Invocation { handler, request };
         let report = runtime.block_on(lode_sandbox::run(
@@ -123,14 +122,13 @@ async fn load(
     }
     config.min_children = config.max_children;
     config.allowed_missing = arguments.allow_degraded_lockdown.clone();
-    let master =
-        Master::start(config, Broker::default()).await.map_err(|error| platform(&error))?;
+    let master = Master::start(config, Broker::default()).await.map_err(Failure::platform)?;
 
     let good = AppName::from("good");
     deploy(&master, &good, sources.clone(), arguments).await?;
     let handlers = master.handlers(&good).unwrap_or_default();
     let handler = u32::try_from(app::select(&handlers, arguments.hook.as_deref())?)
-        .map_err(|error| platform(&error))?;
+        .map_err(Failure::platform)?;
     let flood = AppName::from("flood");
     if arguments.flood > 0 {
         deploy(&master, &flood, sources, arguments).await?;
@@ -242,7 +240,7 @@ impl Load {
             .collect();
         let mut well = Tally::default();
         for client in clients {
-            well.merge(client.await.map_err(|error| platform(&error))?);
+            well.merge(client.await.map_err(Failure::platform)?);
         }
         let ill = std::mem::take(&mut *ill.lock().unwrap_or_else(PoisonError::into_inner));
         Ok((well, ill, began.elapsed()))
@@ -266,6 +264,6 @@ async fn deploy(
         trust_group: None,
         context: AppContext::new(&**name),
     };
-    master.deploy(settings, &built).map_err(|error| platform(&error))?;
+    master.deploy(settings, &built).map_err(Failure::platform)?;
     Ok(())
 }

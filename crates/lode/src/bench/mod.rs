@@ -13,7 +13,7 @@ use lode_worker::master::Config;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{Failure, exit};
+use crate::Failure;
 
 #[derive(Subcommand)]
 pub(crate) enum Bench {
@@ -30,20 +30,16 @@ pub(crate) fn run(bench: &Bench) -> Result<u8, Failure> {
     }
 }
 
-fn platform(error: &dyn std::fmt::Display) -> Failure {
-    Failure { message: error.to_string(), code: exit::PLATFORM }
-}
-
 fn runtime() -> Result<Runtime, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| platform(&error))
+    runtime.map_err(Failure::platform)
 }
 
 /// Becomes true when this process is asked to end: what is under way is then drained, and told.
 fn stop_signal() -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
-        let mut signal = signal(kind).map_err(|error| platform(&error))?;
+        let mut signal = signal(kind).map_err(Failure::platform)?;
         let stop = stop.clone();
         tokio::spawn(async move {
             signal.recv().await;
@@ -62,7 +58,7 @@ impl Directory {
     }
 
     fn config(&self) -> Result<Config, Failure> {
-        let program = std::env::current_exe().map_err(|error| platform(&error))?;
+        let program = std::env::current_exe().map_err(Failure::platform)?;
         Ok(Config::new(program, self.0.clone()))
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::platform;
 use crate::Failure;
 
 /// Latencies and outcomes of one class of tasks.
@@ -61,7 +60,7 @@ impl Tally {
 /// Prints the rows, as JSON or as a table.
 pub(super) fn tell(rows: &[Row], json: bool) -> Result<(), Failure> {
     if json {
-        println!("{}", serde_json::to_string_pretty(rows).map_err(|error| platform(&error))?);
+        println!("{}", serde_json::to_string_pretty(rows).map_err(Failure::platform)?);
         return Ok(());
     }
     println!(

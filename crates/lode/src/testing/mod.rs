@@ -51,11 +51,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         let path = arguments.path.display();
         return Err(Failure::usage(format!("{path}: no *.test.js, *.test.mjs or *.test.ts in it")));
     }
-    let engine = Engine::new(EngineOptions::default()).map_err(|error| platform(&error))?;
+    let engine = Engine::new(EngineOptions::default()).map_err(Failure::platform)?;
     let app = build(&engine, &sources)?;
     let handlers = Handlers::new(app);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    let runtime = runtime.map_err(|error| platform(&error))?;
+    let runtime = runtime.map_err(Failure::platform)?;
     let began = Instant::now();
     let (mut passed, mut failed) = (0, 0);
     for file in files {
@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         let ask = |body: Value| {
             let request = json!({ "body": body }).to_string();
             let invocation = Invocation { handler, request: &request };
-            let seed = random_seed().map_err(|error| platform(&error))?;
+            let seed = random_seed().map_err(Failure::platform)?;
             let tests = Tests(&handlers);
             Ok::<_, Failure>(runtime.block_on(lode_sandbox::run(
                 &suite,
@@ -121,7 +121,7 @@ fn names(report: &Report, file: &str) -> Result<Vec<String>, Failure> {
     let Outcome::Completed { body: Some(body), .. } = &report.outcome else {
         return Err(Failure { message: format!("{file}:\n{}", why(report)), code: exit::SCRIPT });
     };
-    serde_json::from_str(body.get()).map_err(|error| platform(&error))
+    serde_json::from_str(body.get()).map_err(Failure::platform)
 }
 
 fn why(report: &Report) -> String {
@@ -134,8 +134,4 @@ fn why(report: &Report) -> String {
         other => format!("    {}", report::words(other)),
     });
     text
-}
-
-fn platform(error: &dyn std::fmt::Display) -> Failure {
-    Failure { message: error.to_string(), code: exit::PLATFORM }
 }
