@@ -1,0 +1,269 @@
+//! The side that asks: puts tasks into the queue and reads their answers.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis::Value;
+use redis::aio::MultiplexedConnection;
+use tokio::sync::oneshot;
+
+use crate::entries::{self, Entry};
+use crate::host::{Change, Host, Inner, text};
+use crate::keys::{self, LOAD};
+use crate::link::{BLOCK, Failure, Script};
+use crate::task::{Answer, Rejection, Task};
+
+/// A worker ends a run at its deadline; its answer has this long to arrive.
+const TRAVEL: Duration = Duration::from_millis(500);
+
+/// Answers read at once: enough that a burst is a few reads, little enough memory.
+const BATCH: usize = 256;
+
+enum Reply {
+    Answered(Vec<u8>),
+    Expired,
+    Lost,
+}
+
+type Pending = Mutex<HashMap<u64, oneshot::Sender<Reply>>>;
+
+/// Asks for runs in a [`Host`]'s name. Cheap to clone.
+#[derive(Clone)]
+pub struct Caller {
+    host: Arc<Inner>,
+    pending: Arc<Pending>,
+    next: Arc<AtomicU64>,
+}
+
+impl std::fmt::Debug for Caller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Caller").field("host", &self.host.name).finish_non_exhaustive()
+    }
+}
+
+impl Caller {
+    /// Begins to read answers. One per host.
+    pub fn new(host: &Host) -> Self {
+        let host = host.inner.clone();
+        let pending = Arc::<Pending>::default();
+        tokio::spawn(read(Arc::downgrade(&host), Arc::downgrade(&pending)));
+        Self { host, pending, next: Arc::new(AtomicU64::new(1)) }
+    }
+
+    /// Has a task run by some worker, at most once. Comes back by its deadline and a moment. Dropping the
+    /// future takes the task back if no worker was given it.
+    pub async fn call(&self, task: Task) -> Answer {
+        let answer = self.ask(task).await;
+        let metrics = &self.host.metrics;
+        match &answer {
+            Answer::Answered(_) => {}
+            Answer::Expired => drop(metrics.expired.inc()),
+            Answer::Lost(_) => drop(metrics.lost.inc()),
+            Answer::Rejected(..) | Answer::Unavailable(_) => drop(metrics.rejected.inc()),
+        }
+        answer
+    }
+
+    async fn ask(&self, task: Task) -> Answer {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, mut receiver) = oneshot::channel();
+        self.pending().insert(number, sender);
+        let mut given = Given { caller: self, number, entry: None };
+        let known = match self.enqueue(number, &task).await {
+            Ok(Entered::Id(id)) => {
+                given.entry = Some(Waiting::new(&task, number, id));
+                true
+            }
+            Ok(Entered::No(answer)) => return answer,
+            Err(Failure::NotRun(why)) => return Answer::Unavailable(why),
+            // It may be in the queue. Asking again could have it run twice, so its answer is waited for.
+            Err(Failure::Unknown(why)) => {
+                tracing::debug!(why, "a task may have been taken in");
+                false
+            }
+        };
+        let reply = tokio::time::timeout_at(task.deadline.into(), &mut receiver).await;
+        let reply = match reply {
+            Ok(reply) => reply.ok(),
+            Err(_) => {
+                if given.take_back().await {
+                    return Answer::Expired;
+                }
+                let until = task.deadline + TRAVEL;
+                tokio::time::timeout_at(until.into(), receiver).await.ok().and_then(Result::ok)
+            }
+        };
+        given.entry = None;
+        match reply {
+            Some(Reply::Answered(payload)) => Answer::Answered(payload),
+            Some(Reply::Expired) => Answer::Expired,
+            Some(Reply::Lost) => Answer::Lost("its worker is gone"),
+            None if known => Answer::Lost("its worker was silent past the deadline"),
+            None => Answer::Lost("the queue broke while it was being taken in"),
+        }
+    }
+
+    async fn enqueue(&self, number: u64, task: &Task) -> Result<Entered, Failure> {
+        let Inner { name, config, link, .. } = &*self.host;
+        let lane = keys::lane(keys::lane_of(&task.app));
+        let (outstanding, rate) = (keys::outstanding(&task.app), keys::rate(&task.app));
+        let number = number.to_string();
+        let deadline = link.redis_ms(task.deadline).to_string();
+        let texts = [
+            task.most.to_string(),
+            task.rate.unwrap_or(0.0).to_string(),
+            config.most_tasks.to_string(),
+            config.most_bytes.to_string(),
+        ];
+        let mut args: Vec<&[u8]> = vec![
+            name.as_bytes(),
+            number.as_bytes(),
+            task.app.as_bytes(),
+            deadline.as_bytes(),
+            &task.payload,
+        ];
+        args.extend(texts.iter().map(String::as_bytes));
+        let names = [lane.as_str(), &outstanding, &rate, LOAD];
+        let answer = link.run(Script::Enqueue, &names, &args, task.deadline).await?;
+        let Value::Array(answer) = answer else {
+            return Err(Failure::Unknown("Redis' answer is none".into()));
+        };
+        let second = answer.get(1);
+        let no = |rejection, ms| Ok(Entered::No(Answer::Rejected(rejection, Duration::from_millis(ms))));
+        match (answer.first().and_then(text).as_deref(), second) {
+            (Some("ok"), Some(id)) => Ok(Entered::Id(text(id).unwrap_or_default())),
+            (Some("expired"), _) => Ok(Entered::No(Answer::Expired)),
+            // What is before it takes about this long: nobody knows exactly.
+            (Some("app"), _) => no(Rejection::App, 500),
+            (Some("queue"), _) => no(Rejection::Queue, 1000),
+            (Some("rate"), Some(Value::Int(ms))) => no(Rejection::Rate, u64::try_from(*ms).unwrap_or(0)),
+            _ => Err(Failure::Unknown("Redis' answer is none".into())),
+        }
+    }
+
+    fn pending(&self) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Sender<Reply>>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Entered {
+    Id(String),
+    No(Answer),
+}
+
+/// What it takes to take a task back.
+struct Waiting {
+    lane: String,
+    outstanding: String,
+    id: String,
+    number: u64,
+    bytes: usize,
+}
+
+impl Waiting {
+    fn new(task: &Task, number: u64, id: String) -> Self {
+        let lane = keys::lane(keys::lane_of(&task.app));
+        let outstanding = keys::outstanding(&task.app);
+        Self { lane, outstanding, id, number, bytes: task.payload.len() }
+    }
+
+    async fn take_back(&self, host: &Inner) -> bool {
+        let member = format!("{}:{}", host.name, self.number);
+        let bytes = self.bytes.to_string();
+        let names = [self.lane.as_str(), &self.outstanding, LOAD];
+        let args = [self.id.as_bytes(), member.as_bytes(), bytes.as_bytes()];
+        let until = Instant::now() + TRAVEL;
+        matches!(host.link.run(Script::Withdraw, &names, &args, until).await, Ok(Value::Int(1)))
+    }
+}
+
+/// A task that is waited for, until it is not.
+struct Given<'c> {
+    caller: &'c Caller,
+    number: u64,
+    entry: Option<Waiting>,
+}
+
+impl Given<'_> {
+    async fn take_back(&mut self) -> bool {
+        match self.entry.take() {
+            Some(entry) => entry.take_back(&self.caller.host).await,
+            None => false,
+        }
+    }
+}
+
+impl Drop for Given<'_> {
+    fn drop(&mut self) {
+        self.caller.pending().remove(&self.number);
+        if let Some(entry) = self.entry.take() {
+            let host = self.caller.host.clone();
+            tokio::spawn(async move { entry.take_back(&host).await });
+        }
+    }
+}
+
+/// Reads answers for as long as somebody may wait for one.
+async fn read(host: std::sync::Weak<Inner>, pending: std::sync::Weak<Pending>) {
+    let mut reader: Option<MultiplexedConnection> = None;
+    let mut done: Vec<String> = Vec::new();
+    loop {
+        let (Some(host), Some(pending)) = (host.upgrade(), pending.upgrade()) else { return };
+        let connection = match &mut reader {
+            Some(connection) => connection,
+            None => match host.link.reader().await {
+                Ok(connection) => reader.insert(connection),
+                Err(error) => {
+                    tracing::debug!(%error, "answers cannot be read");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+        };
+        let key = keys::replies(&host.name);
+        // Whatever was read is deleted, so what there is has not been read: no position to keep, which a
+        // Redis that has lost its last writes would not know.
+        let mut ask = redis::pipe();
+        if !done.is_empty() {
+            ask.cmd("XDEL").arg(&key).arg(&done).ignore();
+        }
+        ask.cmd("XREAD").arg("COUNT").arg(BATCH).arg("BLOCK").arg(BLOCK.as_millis() as u64);
+        ask.arg("STREAMS").arg(&key).arg("0-0");
+        match ask.query_async::<(Value,)>(connection).await {
+            Ok((value,)) => {
+                done.clear();
+                for (_, list) in entries::streams(value) {
+                    for Entry { id, fields } in list {
+                        done.push(id);
+                        deliver(&host, &pending, fields);
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "answers cannot be read");
+                reader = None;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+fn deliver(host: &Inner, pending: &Pending, mut fields: entries::Fields) {
+    let how = fields.text("k").unwrap_or_default();
+    let payload = fields.take("p").unwrap_or_default();
+    if how == "changed" {
+        let _ = host.changes.send(Change::App(String::from_utf8_lossy(&payload).into_owned()));
+        return;
+    }
+    let number = fields.text("n").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let waiting = pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+    let Some(waiting) = waiting else { return };
+    // Whoever waited may have gone in this moment.
+    let _ = waiting.send(match how.as_str() {
+        "answer" => Reply::Answered(payload),
+        "expired" => Reply::Expired,
+        _ => Reply::Lost,
+    });
+}

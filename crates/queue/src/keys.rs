@@ -1,0 +1,47 @@
+//! The names of what is in Redis. One hash tag, so that a script's keys are always in one place.
+
+/// Streams that tasks wait in. An app's are all in one, and a worker reads from all of them alike, so that
+/// an app which floods its lane takes at most this share of what workers read.
+pub(crate) const LANES: usize = 16;
+
+/// The consumer group of the workers.
+pub(crate) const GROUP: &str = "workers";
+
+pub(crate) const HOSTS: &str = "{lode}:hosts";
+pub(crate) const LOAD: &str = "{lode}:load";
+pub(crate) const TURN: &str = "{lode}:reaper";
+pub(crate) const LEASES: &str = "{lode}:lease:";
+pub(crate) const REPLIES: &str = "{lode}:replies:";
+pub(crate) const OUTSTANDING: &str = "{lode}:app:";
+
+pub(crate) fn lanes() -> impl Iterator<Item = String> {
+    (0..LANES).map(lane)
+}
+
+pub(crate) fn lane(index: usize) -> String {
+    format!("{{lode}}:tasks:{index}")
+}
+
+/// FNV-1a (draft-eastlake-fnv): the same on every host and in every version of Rust.
+pub(crate) fn lane_of(app: &str) -> usize {
+    let hash = app.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    usize::try_from(hash % 16).unwrap_or(0)
+}
+
+pub(crate) fn lease(host: &str) -> String {
+    format!("{LEASES}{host}")
+}
+
+pub(crate) fn replies(host: &str) -> String {
+    format!("{REPLIES}{host}")
+}
+
+pub(crate) fn outstanding(app: &str) -> String {
+    format!("{OUTSTANDING}{app}")
+}
+
+pub(crate) fn rate(app: &str) -> String {
+    format!("{{lode}}:rate:{app}")
+}

@@ -1,0 +1,304 @@
+//! The connection that scripts run on: made again whenever it breaks, with all they need in place.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, ServerErrorKind, TlsCertificates, Value};
+use tokio::sync::watch;
+
+use crate::keys::{GROUP, lanes};
+use crate::metrics::Metrics;
+
+/// An answer that takes longer than this is none: the connection is given up. Far above any script's time,
+/// below what a client waits for.
+const RESPONSE: Duration = Duration::from_secs(2);
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(2);
+
+/// Between two attempts to connect: from the first, doubling, to the last.
+const BACK_OFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// How long a read waits in Redis for something to come.
+pub(crate) const BLOCK: Duration = Duration::from_secs(1);
+
+/// What is known of the queue before it is reached.
+#[derive(Clone)]
+pub struct Config {
+    /// `redis://[user:password@]host[:port][/db]`, or `rediss://…` for TLS.
+    pub url: String,
+    /// For TLS: certificates (PEM) of authorities to trust instead of the system's.
+    pub authorities: Option<Vec<u8>>,
+    /// Tasks outstanding at most, of all apps.
+    pub most_tasks: usize,
+    /// Bytes of tasks outstanding at most: Redis holds them in memory.
+    pub most_bytes: usize,
+}
+
+impl Config {
+    /// 100,000 tasks and 256 MiB: seconds of work for a few dozen processors.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), authorities: None, most_tasks: 100_000, most_bytes: 256 << 20 }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may have a password in it.
+        f.debug_struct("Config").field("most_tasks", &self.most_tasks).finish_non_exhaustive()
+    }
+}
+
+/// Why the queue cannot be used. Blame: its operator.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL, or a certificate, is none.
+    Config(String),
+    /// Redis could not be reached, or refused.
+    Refused(String),
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(why) => write!(f, "the queue's configuration: {why}"),
+            Self::Refused(why) => write!(f, "the queue cannot be used: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+/// Why a script has no answer.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It did not run.
+    NotRun(String),
+    /// It may have run.
+    Unknown(String),
+}
+
+macro_rules! scripts {
+    ($($name:ident = $file:literal),* $(,)?) => {
+        /// The scripts that run in Redis: each is atomic.
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) enum Script { $($name),* }
+
+        impl Script {
+            const ALL: &[(Self, &str)] = &[$((Self::$name, include_str!(concat!("lua/", $file)))),*];
+        }
+    };
+}
+
+scripts! {
+    Announce = "announce.lua",
+    Enqueue = "enqueue.lua",
+    Heartbeat = "heartbeat.lua",
+    Reap = "reap.lua",
+    Settle = "settle.lua",
+    Withdraw = "withdraw.lua",
+}
+
+#[derive(Clone)]
+struct Live {
+    connection: MultiplexedConnection,
+    /// The scripts' digests, in the order of [`Script::ALL`].
+    digests: Arc<[String]>,
+    /// Counts connections.
+    number: u64,
+}
+
+pub(crate) struct Link {
+    client: Client,
+    live: watch::Sender<Option<Live>>,
+    /// Redis' clock minus this host's, in ms.
+    ahead_ms: AtomicI64,
+    metrics: Arc<Metrics>,
+}
+
+impl Link {
+    /// Connects, and stays connected.
+    pub(crate) async fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<Self>, ConnectError> {
+        // Another part of the program may have chosen; the choice is the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = match &config.authorities {
+            Some(pem) => {
+                let certificates =
+                    TlsCertificates { client_tls: None, root_cert: Some(pem.clone()) };
+                Client::build_with_tls(config.url.as_str(), certificates)
+            }
+            None => Client::open(config.url.as_str()),
+        };
+        let client = client.map_err(|error| ConnectError::Config(error.to_string()))?;
+        let live = watch::Sender::new(None);
+        let link = Arc::new(Self { client, live, ahead_ms: AtomicI64::new(0), metrics });
+        let first = link.connect(0).await.map_err(|e| ConnectError::Refused(e.to_string()))?;
+        link.live.send_replace(Some(first));
+        tokio::spawn(keep(Arc::downgrade(&link)));
+        Ok(link)
+    }
+
+    /// A connection of its own, for reads that wait in Redis.
+    pub(crate) async fn reader(&self) -> Result<MultiplexedConnection, RedisError> {
+        self.dial(BLOCK + RESPONSE).await
+    }
+
+    async fn dial(&self, response: Duration) -> Result<MultiplexedConnection, RedisError> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT))
+            .set_response_timeout(Some(response));
+        self.client.get_multiplexed_async_connection_with_config(&config).await
+    }
+
+    async fn connect(&self, number: u64) -> Result<Live, RedisError> {
+        let mut connection = self.dial(RESPONSE).await?;
+        let mut digests = Vec::new();
+        for (_, text) in Script::ALL {
+            let load: String =
+                redis::cmd("SCRIPT").arg("LOAD").arg(*text).query_async(&mut connection).await?;
+            digests.push(load);
+        }
+        self.make_groups(&mut connection).await?;
+        let before = now_ms();
+        let (seconds, micros): (i64, i64) = redis::cmd("TIME").query_async(&mut connection).await?;
+        self.clock(before, seconds * 1000 + micros / 1000);
+        Ok(Live { connection, digests: digests.into(), number })
+    }
+
+    /// Makes the workers' group in each lane that has none: a new Redis, a flushed one, or one that a
+    /// failover left without its last writes.
+    pub(crate) async fn make_groups(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+        for lane in lanes() {
+            let mut make = redis::cmd("XGROUP");
+            // From the beginning: what waited before the group was made is not lost.
+            make.arg("CREATE").arg(lane).arg(GROUP).arg("0").arg("MKSTREAM");
+            match make.query_async::<()>(connection).await {
+                Err(error) if error.code() != Some("BUSYGROUP") => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the clock by what Redis said it was, asked at `before` (this host's ms) and answered now.
+    pub(crate) fn clock(&self, before: i64, redis_ms: i64) {
+        let half = (now_ms() - before) / 2;
+        self.ahead_ms.store(redis_ms - before - half, Ordering::Relaxed);
+    }
+
+    /// A moment in Redis' time, in ms since 1970.
+    pub(crate) fn redis_ms(&self, at: Instant) -> i64 {
+        let left = at.saturating_duration_since(Instant::now());
+        now_ms() + self.ahead_ms.load(Ordering::Relaxed) + i64::try_from(left.as_millis()).unwrap_or(i64::MAX / 2)
+    }
+
+    /// The moment that Redis calls this: now, if it is over.
+    pub(crate) fn instant(&self, redis_ms: i64) -> Instant {
+        let left = redis_ms - now_ms() - self.ahead_ms.load(Ordering::Relaxed);
+        Instant::now() + Duration::from_millis(u64::try_from(left).unwrap_or(0))
+    }
+
+    /// Runs a script. Waits for a connection until `until`.
+    pub(crate) async fn run(
+        &self,
+        script: Script,
+        keys: &[&str],
+        args: &[&[u8]],
+        until: Instant,
+    ) -> Result<Value, Failure> {
+        let mut loaded_again = false;
+        loop {
+            let mut live = self.ready(until).await?;
+            let digest = live.digests.get(script as usize).cloned().unwrap_or_default();
+            let mut command = redis::cmd("EVALSHA");
+            command.arg(digest).arg(keys.len()).arg(keys).arg(args);
+            let error = match command.query_async::<Value>(&mut live.connection).await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            match error.kind() {
+                // Forgotten (SCRIPT FLUSH): connecting loads them.
+                ErrorKind::Server(ServerErrorKind::NoScript) if !loaded_again => {
+                    loaded_again = true;
+                    self.broken(live.number, &error);
+                }
+                // A replica now, or not ready: another connection may find the primary.
+                ErrorKind::Server(
+                    ServerErrorKind::ReadOnly | ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown,
+                ) => {
+                    self.broken(live.number, &error);
+                    return Err(Failure::NotRun(error.to_string()));
+                }
+                ErrorKind::Server(_) | ErrorKind::Extension => return Err(Failure::NotRun(error.to_string())),
+                _ => {
+                    self.broken(live.number, &error);
+                    return Err(Failure::Unknown(error.to_string()));
+                }
+            }
+        }
+    }
+
+    /// The connection, for plain commands.
+    pub(crate) async fn connection(&self, until: Instant) -> Result<MultiplexedConnection, Failure> {
+        self.ready(until).await.map(|live| live.connection)
+    }
+
+    async fn ready(&self, until: Instant) -> Result<Live, Failure> {
+        if let Some(live) = &*self.live.borrow() {
+            return Ok(live.clone());
+        }
+        let mut watched = self.live.subscribe();
+        let ready = watched.wait_for(Option::is_some);
+        match tokio::time::timeout_at(until.into(), ready).await {
+            Ok(Ok(live)) => live.clone().ok_or_else(|| Failure::NotRun("the queue is closed".into())),
+            _ => Err(Failure::NotRun("the queue cannot be reached".into())),
+        }
+    }
+
+    /// A connection is of no use any more.
+    fn broken(&self, number: u64, error: &RedisError) {
+        self.live.send_if_modified(|live| {
+            let is_this = live.as_ref().is_some_and(|live| live.number == number);
+            if is_this {
+                tracing::warn!(%error, "the queue's connection broke");
+                *live = None;
+            }
+            is_this
+        });
+    }
+}
+
+/// Connects again whenever the connection is gone, as long as somebody uses the link.
+async fn keep(link: std::sync::Weak<Link>) {
+    let mut number = 0;
+    let Some(mut watched) = link.upgrade().map(|link| link.live.subscribe()) else { return };
+    while watched.wait_for(Option::is_none).await.is_ok() {
+        number += 1;
+        let mut pause = BACK_OFF.0;
+        loop {
+            let Some(link) = link.upgrade() else { return };
+            match link.connect(number).await {
+                Ok(live) => {
+                    tracing::info!("the queue is connected again");
+                    link.metrics.reconnects.inc();
+                    link.live.send_replace(Some(live));
+                    break;
+                }
+                Err(error) => tracing::warn!(%error, "the queue cannot be reached"),
+            }
+            drop(link);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(BACK_OFF.1);
+        }
+    }
+}
+
+/// This host's clock, in ms since 1970.
+pub(crate) fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX / 2)
+}

@@ -1,0 +1,33 @@
+-- Answers what a dead host was given as lost, and forgets the host: at once, so that no other can do it twice.
+-- It may have begun any of these tasks, so none is run again.
+-- KEYS: its lease, the hosts, the load, its replies, then the lanes. ARGV: its name, the prefixes of replies
+-- and of apps' outstanding tasks. Answers how many tasks were lost, or -1 if the host is alive.
+if redis.call('EXISTS', KEYS[1]) == 1 then return -1 end
+local lost = 0
+for lane = 5, #KEYS do
+  while true do
+    local given = redis.pcall('XPENDING', KEYS[lane], 'workers', '-', '+', 100, ARGV[1])
+    if given.err or #given == 0 then break end
+    for _, entry in ipairs(given) do
+      local id = entry[1]
+      redis.call('XACK', KEYS[lane], 'workers', id)
+      -- An entry that was deleted under it leaves only its id.
+      local found = redis.call('XRANGE', KEYS[lane], id, id)[1]
+      if found then
+        local task = {}
+        for i = 1, #found[2], 2 do task[found[2][i]] = found[2][i + 1] end
+        redis.call('XDEL', KEYS[lane], id)
+        redis.call('ZREM', ARGV[3] .. task.a, task.h .. ':' .. task.n)
+        redis.call('HINCRBY', KEYS[3], 'tasks', -1)
+        redis.call('HINCRBY', KEYS[3], 'bytes', -#task.p)
+        redis.call('XADD', ARGV[2] .. task.h, '*', 'n', task.n, 'k', 'lost', 'p', '')
+        redis.call('PEXPIRE', ARGV[2] .. task.h, 600000)
+        lost = lost + 1
+      end
+    end
+  end
+  redis.pcall('XGROUP', 'DELCONSUMER', KEYS[lane], 'workers', ARGV[1])
+end
+redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('DEL', KEYS[4])
+return lost

@@ -1,0 +1,225 @@
+//! The side that runs: takes tasks out of the queue and answers them.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+use redis::{ErrorKind, RedisError, Value};
+
+use crate::entries::{self, Entry};
+use crate::host::{Host, Inner};
+use crate::keys::{self, GROUP, LOAD};
+use crate::link::{BLOCK, Failure, Script};
+use crate::task::{Taken, Ticket};
+
+/// Tasks taken from one lane at once at most.
+const MOST_AT_ONCE: usize = 64;
+
+/// For how long an answer is tried to be brought home: longer than Redis takes to start again.
+const STUBBORN: Duration = Duration::from_secs(30);
+
+type Held = Arc<Mutex<HashSet<(usize, String)>>>;
+
+/// Takes tasks in a [`Host`]'s name. One per host.
+pub struct Taker {
+    host: Arc<Inner>,
+    reader: Option<MultiplexedConnection>,
+    /// Lanes that had something when last read.
+    busy: usize,
+    held: Held,
+}
+
+/// Answers what a [`Taker`] took. Cheap to clone.
+#[derive(Clone)]
+pub struct Answerer {
+    host: Arc<Inner>,
+    held: Held,
+}
+
+impl Taker {
+    /// Of this host.
+    pub fn new(host: &Host) -> Self {
+        Self { host: host.inner.clone(), reader: None, busy: 1, held: Held::default() }
+    }
+
+    /// What answers its tasks.
+    pub fn answerer(&self) -> Answerer {
+        Answerer { host: self.host.clone(), held: self.held.clone() }
+    }
+
+    /// About `room` tasks, or what there is; none when a second has gone by without any, or the queue
+    /// cannot be reached. Whoever takes a task must [answer](Answerer::answer) it or let it go.
+    pub async fn take(&mut self, room: usize) -> Vec<Taken> {
+        let mut given = Vec::new();
+        let fresh = self.reader.is_none();
+        if fresh {
+            match self.host.link.reader().await {
+                Ok(connection) => self.reader = Some(connection),
+                Err(error) => {
+                    tracing::debug!(%error, "tasks cannot be read");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    return given;
+                }
+            }
+        }
+        // What was given through a connection that broke before it arrived is still this host's.
+        let position = if fresh { "0" } else { ">" };
+        match self.read(room, position).await {
+            Ok(value) => {
+                let streams = entries::streams(value);
+                self.busy = streams.iter().filter(|(_, list)| !list.is_empty()).count().max(1);
+                for (name, list) in streams {
+                    let lane = name.rsplit(':').next().and_then(|number| number.parse().ok());
+                    let Some(lane) = lane else { continue };
+                    for entry in list {
+                        given.extend(self.receive(lane, entry));
+                    }
+                }
+            }
+            Err(error) if error.code() == Some("NOGROUP") => {
+                tracing::warn!("the queue was emptied: its groups are made again");
+                if let Some(connection) = &mut self.reader
+                    && let Err(error) = self.host.link.make_groups(connection).await
+                {
+                    tracing::warn!(%error, "the groups cannot be made");
+                    self.reader = None;
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%error, "tasks cannot be read");
+                self.reader = None;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        given
+    }
+
+    async fn read(&mut self, room: usize, position: &str) -> Result<Value, RedisError> {
+        let Some(connection) = &mut self.reader else {
+            return Err((ErrorKind::Io, "there is no connection").into());
+        };
+        // COUNT is per lane; how many lanes have something is guessed from the last time.
+        let count = (room / self.busy).clamp(1, MOST_AT_ONCE);
+        let mut ask = redis::cmd("XREADGROUP");
+        ask.arg("GROUP").arg(GROUP).arg(&self.host.name).arg("COUNT").arg(count);
+        ask.arg("BLOCK").arg(BLOCK.as_millis() as u64).arg("STREAMS");
+        for lane in keys::lanes() {
+            ask.arg(lane);
+        }
+        for _ in keys::lanes() {
+            ask.arg(position);
+        }
+        ask.query_async(connection).await
+    }
+
+    fn receive(&self, lane: usize, entry: Entry) -> Option<Taken> {
+        let Entry { id, mut fields } = entry;
+        if fields.is_deleted() {
+            let host = self.host.clone();
+            // Deleted by hand, or by a failover: nothing is left of it but that it was given.
+            tokio::spawn(async move {
+                let until = Instant::now() + STUBBORN;
+                if let Ok(mut connection) = host.link.connection(until).await {
+                    let mut forget = redis::cmd("XACK");
+                    forget.arg(keys::lane(lane)).arg(GROUP).arg(id);
+                    let _ = forget.query_async::<()>(&mut connection).await;
+                }
+            });
+            return None;
+        }
+        if !self.held.lock().unwrap_or_else(PoisonError::into_inner).insert((lane, id.clone())) {
+            return None;
+        }
+        let app: Arc<str> = fields.text("a").unwrap_or_default().into();
+        let payload = fields.take("p").unwrap_or_default();
+        let deadline_ms = fields.text("d").and_then(|ms| ms.parse().ok()).unwrap_or(0);
+        let ticket = Ticket {
+            lane,
+            app: app.clone(),
+            host: fields.text("h").unwrap_or_default(),
+            number: fields.text("n").unwrap_or_default(),
+            bytes: payload.len(),
+            id,
+        };
+        let now = Instant::now();
+        let waited = self.host.link.redis_ms(now) - entries::made_ms(&ticket.id);
+        let waited = Duration::from_millis(u64::try_from(waited).unwrap_or(0));
+        self.host.metrics.waited(waited);
+        let deadline = self.host.link.instant(deadline_ms);
+        if deadline <= now {
+            let answerer = self.answerer();
+            tokio::spawn(async move { answerer.settle(ticket, "expired", &[]).await });
+            return None;
+        }
+        Some(Taken { app, deadline, payload, waited, ticket })
+    }
+}
+
+impl std::fmt::Debug for Taker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Taker").field("host", &self.host.name).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Answerer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answerer").field("host", &self.host.name).finish_non_exhaustive()
+    }
+}
+
+impl Answerer {
+    /// Brings a task's answer home, through breaks of the connection. Returns whether it was the task's
+    /// answer: not, if the task was answered as lost because this host's lease had ended.
+    pub async fn answer(&self, ticket: Ticket, payload: &[u8]) -> bool {
+        self.settle(ticket, "answer", payload).await
+    }
+
+    /// Lets a task go that will not be answered by this host.
+    pub fn let_go(&self, ticket: &Ticket) {
+        let of = (ticket.lane, ticket.id.clone());
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&of);
+    }
+
+    /// How many tasks are taken and neither answered nor let go.
+    pub fn held(&self) -> usize {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    async fn settle(&self, ticket: Ticket, how: &str, payload: &[u8]) -> bool {
+        let (lane, outstanding) = (keys::lane(ticket.lane), keys::outstanding(&ticket.app));
+        let replies = keys::replies(&ticket.host);
+        let member = format!("{}:{}", ticket.host, ticket.number);
+        let bytes = ticket.bytes.to_string();
+        let names = [lane.as_str(), &outstanding, LOAD, &replies];
+        let args: [&[u8]; 6] = [
+            ticket.id.as_bytes(),
+            member.as_bytes(),
+            bytes.as_bytes(),
+            ticket.number.as_bytes(),
+            how.as_bytes(),
+            payload,
+        ];
+        let until = Instant::now() + STUBBORN;
+        let mut sent_before = false;
+        let settled = loop {
+            match self.host.link.run(Script::Settle, &names, &args, until).await {
+                // Not acknowledged now: by somebody else, or by the first of two attempts.
+                Ok(value) => break value == Value::Int(1) || sent_before,
+                Err(Failure::Unknown(_)) if Instant::now() < until => sent_before = true,
+                Err(Failure::NotRun(_)) if Instant::now() < until => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Err(failure) => {
+                    tracing::error!(?failure, "an answer could not be brought home");
+                    break false;
+                }
+            }
+        };
+        self.let_go(&ticket);
+        if !settled {
+            self.host.metrics.dropped.inc();
+        }
+        settled
+    }
+}
