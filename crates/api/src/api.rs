@@ -8,13 +8,17 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use lode_queue::Change;
 use lode_store::Store;
-use lode_worker::master::Master;
+use lode_worker::master::{Master, Report, Task};
+use tokio::sync::mpsc::UnboundedReceiver;
 use url::Url;
 
-use crate::apps::Apps;
+use crate::apps::{App, Apps};
 use crate::error::{ApiError, Kind};
 use crate::logs::Logs;
+use crate::nested::Run;
+use crate::remote::Remote;
 use crate::throttle::Throttle;
 use crate::{admin, data, files, groups, handshake, rpc, secret, users};
 
@@ -37,6 +41,8 @@ pub(crate) struct Inner {
     pub(crate) master: Master,
     pub(crate) apps: Apps,
     pub(crate) logs: Arc<Logs>,
+    /// The workers elsewhere that run what this server's requests need; `None`: its own master does.
+    remote: Option<Arc<Remote>>,
     pub(crate) throttle: Throttle,
     router: OnceLock<Router>,
 }
@@ -50,18 +56,71 @@ impl std::fmt::Debug for Inner {
 impl Api {
     /// A server over a store and a Work Master, which it deploys apps to as they are asked for.
     pub fn new(config: Config, store: Store, master: Master) -> Self {
+        Self::over(config, store, master, None)
+    }
+
+    /// A server whose runs go to the workers of a queue. Its own master only builds deployments. `changes`
+    /// is what [`lode_queue::Host::join`] gave with the host. Needs a Tokio runtime.
+    pub fn with_queue(
+        config: Config,
+        store: Store,
+        master: Master,
+        host: lode_queue::Host,
+        mut changes: UnboundedReceiver<Change>,
+    ) -> Self {
+        let remote = Remote::new(host, config.url.clone());
+        let api = Self::over(config, store, master, Some(Arc::new(remote)));
+        let weak = Arc::downgrade(&api.0);
+        tokio::spawn(async move {
+            while let Some(change) = changes.recv().await {
+                let Some(inner) = weak.upgrade() else { return };
+                match change {
+                    Change::App(key) => inner.apps.outdate(Some(&key)),
+                    Change::Any => inner.apps.outdate(None),
+                }
+            }
+        });
+        api
+    }
+
+    fn over(config: Config, store: Store, master: Master, remote: Option<Arc<Remote>>) -> Self {
         let logs = Arc::new(Logs::default());
+        let host = remote.as_ref().map(|remote| remote.host.clone());
         let api = Self(Arc::new(Inner {
-            apps: Apps::new(store.clone(), master.clone(), logs.clone()),
+            apps: Apps::new(store.clone(), master.clone(), logs.clone(), host),
             config,
             store,
             master,
             logs,
+            remote,
             throttle: Throttle::default(),
             router: OnceLock::new(),
         }));
         let _ = api.0.router.set(routes(&api));
         api
+    }
+
+    /// Runs a task of an app: here, or where the queue has it run.
+    pub(crate) async fn run_task(&self, app: &App, run: &Run, task: Task) -> Report {
+        match &self.0.remote {
+            Some(remote) => remote.run(app, run, &task).await,
+            None => self.0.master.run(task).await,
+        }
+    }
+
+    /// The counters of its master and of its queue, in Prometheus' text format.
+    pub(crate) fn metrics(&self) -> String {
+        self.metrics_with(self.0.remote.as_ref().map(|remote| &remote.host))
+    }
+
+    pub(crate) fn metrics_with(&self, host: Option<&lode_queue::Host>) -> String {
+        let mut text = self.0.master.metrics();
+        if let Some(host) = host {
+            // Each part ends with a line that ends the whole (OpenMetrics 1.0, "# EOF").
+            text.truncate(text.trim_end().trim_end_matches("# EOF").len());
+            text.push_str(&host.metrics());
+        }
+        text
     }
 
     /// Its routes, as a service for each connection.

@@ -1,14 +1,17 @@
 //! The apps this server knows: their records in the store, their active deployment in the Work Master.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use lode_queue::Host;
 use lode_store::{AppRecord, Store};
 use lode_worker::broker::AppContext;
-use lode_worker::master::{AppSettings, BuildError, Built, DeploymentId, Master};
+use lode_worker::master::{AppSettings, BuildError, Built, DeploymentId, Master, Quota};
 use lode_worker::{BuildFailure, Limits, Source, deploy_limits};
 use serde::Deserialize as _;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
 use crate::error::{ApiError, Kind};
@@ -29,6 +32,8 @@ pub(crate) struct App {
     pub(crate) deployment: Option<DeploymentId>,
     /// Why its scripts cannot be run, if they cannot.
     pub(crate) broken: Option<ApiError>,
+    /// Its settings and its active deployment in one digest: hosts that have the same run the same.
+    pub(crate) revision: String,
 }
 
 pub(crate) struct Apps {
@@ -38,11 +43,23 @@ pub(crate) struct Apps {
     known: RwLock<HashMap<Arc<str>, Arc<App>>>,
     /// Loads and changes are rare and take their time: one at a time per app is enough.
     turns: std::sync::Mutex<HashMap<Arc<str>, Arc<Mutex<()>>>>,
+    /// Through which other API hosts hear of changes.
+    host: Option<Host>,
+    /// Workers that share an app's quota; 0 where this is the only one.
+    workers: AtomicUsize,
 }
 
 impl Apps {
-    pub(crate) fn new(store: Store, master: Master, logs: Arc<Logs>) -> Self {
-        Self { store, master, logs, known: RwLock::default(), turns: std::sync::Mutex::default() }
+    pub(crate) fn new(store: Store, master: Master, logs: Arc<Logs>, host: Option<Host>) -> Self {
+        Self {
+            store,
+            master,
+            logs,
+            known: RwLock::default(),
+            turns: std::sync::Mutex::default(),
+            host,
+            workers: AtomicUsize::new(0),
+        }
     }
 
     /// An app, loaded if it was not yet.
@@ -71,8 +88,70 @@ impl Apps {
     ) -> Result<Arc<App>, ApiError> {
         let name: Arc<str> = key.into();
         let turn = self.turn(&name);
+        let loaded = {
+            let _turn = turn.lock().await;
+            self.load(&name, built).await
+        };
+        self.announce(key).await;
+        loaded
+    }
+
+    /// An app, loaded again if what is known is not of this revision. The store may have another by now.
+    pub(crate) async fn at_revision(
+        &self,
+        key: &Arc<str>,
+        revision: &str,
+    ) -> Result<Arc<App>, ApiError> {
+        let at = |app: &Arc<App>| app.revision == revision;
+        if let Some(app) = self.known(key).filter(at) {
+            return Ok(app);
+        }
+        let turn = self.turn(key);
         let _turn = turn.lock().await;
-        self.load(&name, built).await
+        match self.known(key).filter(at) {
+            Some(app) => Ok(app),
+            None => self.load(key, None).await,
+        }
+    }
+
+    /// An app's, or every app's, record may have changed: it is loaded when it is next asked for.
+    pub(crate) fn outdate(&self, key: Option<&str>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        match key {
+            Some(key) => drop(known.remove(key)),
+            None => known.clear(),
+        }
+    }
+
+    /// So many workers share each app's quota from now on.
+    pub(crate) fn share(&self, workers: usize) {
+        self.workers.store(workers, Ordering::Relaxed);
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        for app in known.values() {
+            self.master.set_quota(&app.key, self.quota(&app.settings));
+        }
+    }
+
+    /// What this host's master is to admit. With a queue, what waits and its rate were bounded there, for all
+    /// hosts together; what runs is bounded by shares.
+    fn quota(&self, settings: &Settings) -> Quota {
+        let quota = settings.quota.quota();
+        match self.workers.load(Ordering::Relaxed) {
+            0 => quota,
+            workers => Quota {
+                concurrency: quota.concurrency.div_ceil(workers),
+                queue: usize::MAX,
+                rate: None,
+            },
+        }
+    }
+
+    async fn announce(&self, key: &str) {
+        if let Some(host) = &self.host
+            && let Err(error) = host.announce(key).await
+        {
+            tracing::warn!(app = key, error, "other hosts were not told of a change");
+        }
     }
 
     /// What has come in the place of `old`, which the master no longer knows. Whoever replaced it holds the
@@ -87,7 +166,12 @@ impl Apps {
     }
 
     /// Forgets an app that is no more.
-    pub(crate) fn forget(&self, key: &str) {
+    pub(crate) async fn forget(&self, key: &str) {
+        self.drop_app(key);
+        self.announce(key).await;
+    }
+
+    fn drop_app(&self, key: &str) {
         self.known.write().unwrap_or_else(PoisonError::into_inner).remove(key);
         self.turns.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         self.master.remove(&key.into());
@@ -110,8 +194,7 @@ impl Apps {
     ) -> Result<Arc<App>, ApiError> {
         let Some(record) = self.store.app(key).await? else {
             // Names that are no app's must not be remembered: clients choose them.
-            self.turns.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-            self.known.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+            self.drop_app(key);
             return Err(ApiError::new(Kind::AppNotFound, ""));
         };
         let settings = settings(&record)?;
@@ -122,12 +205,16 @@ impl Apps {
             hooks: Hooks::default(),
             deployment: None,
             broken: None,
+            revision: String::new(),
             record,
         };
+        let mut digest = Sha256::new();
+        digest.update(app.record.settings.to_string());
         if let Some(number) = app.record.active {
             let built =
                 built.filter(|(of, ..)| *of == number).map(|(_, built, hooks)| (built, hooks));
-            match self.deploy(&app, number, built).await {
+            digest.update(number.to_le_bytes());
+            match self.deploy(&app, number, built, &mut digest).await {
                 Ok((hooks, deployment)) => {
                     app.hooks = hooks;
                     app.deployment = Some(deployment);
@@ -138,6 +225,7 @@ impl Apps {
                 }
             }
         }
+        app.revision = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         let app = Arc::new(app);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.insert(key.clone(), app.clone());
@@ -149,19 +237,20 @@ impl Apps {
         app: &App,
         number: u32,
         built: Option<(Built, Hooks)>,
+        digest: &mut Sha256,
     ) -> Result<(Hooks, DeploymentId), ApiError> {
+        let deployment = self.store.deployment(&app.key, number).await?;
+        let gone = || ApiError::internal(format_args!("deployment {number} is gone"));
+        let content = deployment.ok_or_else(gone)?.content;
+        digest.update(content.to_string());
         let (built, hooks) = match built {
             Some(built) => built,
-            None => {
-                let deployment = self.store.deployment(&app.key, number).await?;
-                let gone = || ApiError::internal(format_args!("deployment {number} is gone"));
-                self.build(sources(deployment.ok_or_else(gone)?.content)?).await?
-            }
+            None => self.build(sources(content)?).await?,
         };
         let settings = AppSettings {
             name: app.key.clone(),
             limits: app.limits.clone(),
-            quota: app.settings.quota.quota(),
+            quota: self.quota(&app.settings),
             trust_group: app.settings.trust_group.as_deref().map(Arc::from),
             context: AppContext {
                 egress: Arc::new(app.settings.egress()?),

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use lode_worker::{Limits, Usage};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{ApiError, Kind};
 use crate::settings::Budget as BudgetSettings;
@@ -22,7 +23,36 @@ pub(crate) struct Budget {
     runs: AtomicU32,
 }
 
+/// Parts of a budget: what is left of one, or was taken from it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Spent {
+    pub(crate) cpu_ns: u64,
+    pub(crate) calls: u32,
+    pub(crate) runs: u32,
+}
+
+impl Spent {
+    /// What was taken from `before` until these were left.
+    pub(crate) fn taken_from(&self, before: &Self) -> Self {
+        Self {
+            cpu_ns: before.cpu_ns.saturating_sub(self.cpu_ns),
+            calls: before.calls.saturating_sub(self.calls),
+            runs: before.runs.saturating_sub(self.runs),
+        }
+    }
+}
+
 impl Budget {
+    /// One with so much left.
+    pub(crate) fn of(deadline: Instant, left: &Spent) -> Self {
+        Self {
+            deadline,
+            cpu_ns: AtomicU64::new(left.cpu_ns),
+            calls: AtomicU32::new(left.calls),
+            runs: AtomicU32::new(left.runs),
+        }
+    }
+
     pub(crate) fn new(settings: &BudgetSettings) -> Self {
         let ms = |ms: Option<u32>, default: u64| ms.map_or(default, u64::from);
         Self {
@@ -59,17 +89,29 @@ impl Budget {
         Ok(limits)
     }
 
+    /// What is left of it.
+    pub(crate) fn left(&self) -> Spent {
+        Spent {
+            cpu_ns: self.cpu_ns.load(Ordering::Relaxed),
+            calls: self.calls.load(Ordering::Relaxed),
+            runs: self.runs.load(Ordering::Relaxed),
+        }
+    }
+
     /// Takes out what a run has used.
     pub(crate) fn charge(&self, usage: &Usage) {
-        take(&self.cpu_ns, usage.cpu_ns);
-        let calls = |n: u32| Some(n.saturating_sub(usage.calls));
-        let _ = self.calls.fetch_update(Ordering::Relaxed, Ordering::Relaxed, calls);
+        self.take(&Spent { cpu_ns: usage.cpu_ns, calls: usage.calls, runs: 0 });
     }
-}
 
-fn take(from: &AtomicU64, what: u64) {
-    let _ =
-        from.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some(n.saturating_sub(what)));
+    /// Takes out what a run's nested calls have used.
+    pub(crate) fn take(&self, spent: &Spent) {
+        let cpu = |n: u64| Some(n.saturating_sub(spent.cpu_ns));
+        let _ = self.cpu_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, cpu);
+        for (from, what) in [(&self.calls, spent.calls), (&self.runs, spent.runs)] {
+            let less = |n: u32| Some(n.saturating_sub(what));
+            let _ = from.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod password;
 mod pipeline;
 mod query;
 mod recordings;
+mod remote;
 mod rpc;
 mod run;
 mod schedule;
@@ -34,4 +35,5 @@ mod users;
 use lode_store::time;
 
 pub use api::{Api, Config};
+pub use remote::{Runner, backlog};
 pub use secret::{hash, new_secret};

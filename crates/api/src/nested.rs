@@ -79,8 +79,9 @@ pub(crate) struct Nested {
 }
 
 impl Nested {
-    pub(crate) fn new(api: &Api, run: Arc<Run>) -> Self {
-        Self { api: Arc::downgrade(&api.0), run, url: api.0.config.url.clone() }
+    /// `url`: where clients reach the API.
+    pub(crate) fn new(api: &Api, run: Arc<Run>, url: Url) -> Self {
+        Self { api: Arc::downgrade(&api.0), run, url }
     }
 }
 

@@ -75,7 +75,11 @@ impl Call {
         let run = Arc::new(run);
         let origin = Arc::new(Origin {
             user: self.identity.user().map(|user| user.id.clone()),
-            own_api: Some(Arc::new(Nested::new(&self.api, run))),
+            own_api: Some(Arc::new(Nested::new(
+                &self.api,
+                run.clone(),
+                self.api.0.config.url.clone(),
+            ))),
         });
         let mut task = Task {
             app: self.app.key.clone(),
@@ -86,14 +90,14 @@ impl Call {
             deployment: self.app.deployment,
             origin,
         };
-        let mut report = self.api.0.master.run(task.clone()).await;
+        let mut report = self.api.run_task(&self.app, &run, task.clone()).await;
         if let Some((Overload::NotDeployed, _)) = report.overload {
             // Deployed anew since this request began: it has not run, so it may.
             let app = self.api.0.apps.successor(&self.app).await?;
             let Some((_, handler)) = what.find(&app) else { return Ok(None) };
             task.handler = handler;
             task.deployment = app.deployment;
-            report = self.api.0.master.run(task).await;
+            report = self.api.run_task(&app, &run, task).await;
         }
         self.budget.charge(&report.usage);
         self.trace.executed(hook);

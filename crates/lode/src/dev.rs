@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         let client = Client::new(server.local.as_str(), server.token.clone());
         let url = server.url.clone();
         let (path, key) = (arguments.path.clone(), arguments.app.clone());
-        let data = arguments.serve.data.clone();
+        let data = arguments.serve.host.data.clone();
         // Requests to ourselves: beside the runtime's own threads, which have to answer them.
         std::thread::spawn(move || {
             let began = Dev { client, path, key }.begin(&data, url.as_str(), &sources);

@@ -8,13 +8,16 @@ mod child;
 mod client;
 mod dev;
 mod doctor;
+mod host;
 mod init;
 mod limits;
 mod replay;
 mod report;
 mod run;
 mod serve;
+mod status;
 mod testing;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -32,7 +35,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Serve apps: the API, the worker and the store in one.
-    Serve(serve::Arguments),
+    Serve(Box<serve::Arguments>),
+    /// Run what API servers put into a queue.
+    Worker(Box<worker::Arguments>),
+    /// Show a queue's hosts, and what waits.
+    Status(status::Arguments),
     /// Serve an app from a folder, and deploy it anew whenever a file changes.
     Dev(Box<dev::Arguments>),
     /// Write a working example app into a new folder.
@@ -107,6 +114,11 @@ fn main() -> ExitCode {
             log_to_stderr();
             serve::run(&arguments)
         }
+        Command::Worker(arguments) => {
+            log_to_stderr();
+            worker::run(&arguments)
+        }
+        Command::Status(arguments) => status::run(&arguments),
         Command::Dev(arguments) => {
             log_to_stderr();
             dev::run(&arguments)

@@ -131,14 +131,17 @@ impl Caller {
             return Err(Failure::Unknown("Redis' answer is none".into()));
         };
         let second = answer.get(1);
-        let no = |rejection, ms| Ok(Entered::No(Answer::Rejected(rejection, Duration::from_millis(ms))));
+        let no =
+            |rejection, ms| Ok(Entered::No(Answer::Rejected(rejection, Duration::from_millis(ms))));
         match (answer.first().and_then(text).as_deref(), second) {
             (Some("ok"), Some(id)) => Ok(Entered::Id(text(id).unwrap_or_default())),
             (Some("expired"), _) => Ok(Entered::No(Answer::Expired)),
             // What is before it takes about this long: nobody knows exactly.
             (Some("app"), _) => no(Rejection::App, 500),
             (Some("queue"), _) => no(Rejection::Queue, 1000),
-            (Some("rate"), Some(Value::Int(ms))) => no(Rejection::Rate, u64::try_from(*ms).unwrap_or(0)),
+            (Some("rate"), Some(Value::Int(ms))) => {
+                no(Rejection::Rate, u64::try_from(*ms).unwrap_or(0))
+            }
             _ => Err(Failure::Unknown("Redis' answer is none".into())),
         }
     }

@@ -191,7 +191,8 @@ impl Inner {
             [self.name.as_bytes(), known.as_bytes(), ms.as_bytes(), LEASES.as_bytes()];
         let before = now_ms();
         let until = Instant::now() + Duration::from_millis(500);
-        let Value::Array(answer) = self.link.run(Script::Heartbeat, &all, &args, until).await? else {
+        let Value::Array(answer) = self.link.run(Script::Heartbeat, &all, &args, until).await?
+        else {
             return Err(Failure::Unknown("a heartbeat has no answer".into()));
         };
         let mut answer = answer.into_iter();

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, ErrorKind, RedisError, ServerErrorKind, TlsCertificates, Value};
+use redis::{
+    AsyncConnectionConfig, Client, ErrorKind, RedisError, ServerErrorKind, TlsCertificates, Value,
+};
 use tokio::sync::watch;
 
 use crate::keys::{GROUP, lanes};
@@ -122,7 +124,10 @@ pub(crate) struct Link {
 
 impl Link {
     /// Connects, and stays connected.
-    pub(crate) async fn open(config: &Config, metrics: Arc<Metrics>) -> Result<Arc<Self>, ConnectError> {
+    pub(crate) async fn open(
+        config: &Config,
+        metrics: Arc<Metrics>,
+    ) -> Result<Arc<Self>, ConnectError> {
         // Another part of the program may have chosen; the choice is the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = match &config.authorities {
@@ -171,7 +176,10 @@ impl Link {
 
     /// Makes the workers' group in each lane that has none: a new Redis, a flushed one, or one that a
     /// failover left without its last writes.
-    pub(crate) async fn make_groups(&self, connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+    pub(crate) async fn make_groups(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<(), RedisError> {
         for lane in lanes() {
             let mut make = redis::cmd("XGROUP");
             // From the beginning: what waited before the group was made is not lost.
@@ -193,7 +201,9 @@ impl Link {
     /// A moment in Redis' time, in ms since 1970.
     pub(crate) fn redis_ms(&self, at: Instant) -> i64 {
         let left = at.saturating_duration_since(Instant::now());
-        now_ms() + self.ahead_ms.load(Ordering::Relaxed) + i64::try_from(left.as_millis()).unwrap_or(i64::MAX / 2)
+        now_ms()
+            + self.ahead_ms.load(Ordering::Relaxed)
+            + i64::try_from(left.as_millis()).unwrap_or(i64::MAX / 2)
     }
 
     /// The moment that Redis calls this: now, if it is over.
@@ -228,12 +238,16 @@ impl Link {
                 }
                 // A replica now, or not ready: another connection may find the primary.
                 ErrorKind::Server(
-                    ServerErrorKind::ReadOnly | ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown,
+                    ServerErrorKind::ReadOnly
+                    | ServerErrorKind::BusyLoading
+                    | ServerErrorKind::MasterDown,
                 ) => {
                     self.broken(live.number, &error);
                     return Err(Failure::NotRun(error.to_string()));
                 }
-                ErrorKind::Server(_) | ErrorKind::Extension => return Err(Failure::NotRun(error.to_string())),
+                ErrorKind::Server(_) | ErrorKind::Extension => {
+                    return Err(Failure::NotRun(error.to_string()));
+                }
                 _ => {
                     self.broken(live.number, &error);
                     return Err(Failure::Unknown(error.to_string()));
@@ -243,7 +257,10 @@ impl Link {
     }
 
     /// The connection, for plain commands.
-    pub(crate) async fn connection(&self, until: Instant) -> Result<MultiplexedConnection, Failure> {
+    pub(crate) async fn connection(
+        &self,
+        until: Instant,
+    ) -> Result<MultiplexedConnection, Failure> {
         self.ready(until).await.map(|live| live.connection)
     }
 
@@ -254,7 +271,9 @@ impl Link {
         let mut watched = self.live.subscribe();
         let ready = watched.wait_for(Option::is_some);
         match tokio::time::timeout_at(until.into(), ready).await {
-            Ok(Ok(live)) => live.clone().ok_or_else(|| Failure::NotRun("the queue is closed".into())),
+            Ok(Ok(live)) => {
+                live.clone().ok_or_else(|| Failure::NotRun("the queue is closed".into()))
+            }
             _ => Err(Failure::NotRun("the queue cannot be reached".into())),
         }
     }

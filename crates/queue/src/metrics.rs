@@ -39,7 +39,8 @@ impl Waits {
     pub(crate) fn counts(&self) -> [u32; BUCKETS] {
         let now = Instant::now();
         let mut steps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while steps.front().is_some_and(|(since, _)| now.saturating_duration_since(*since) > WINDOW) {
+        while steps.front().is_some_and(|(since, _)| now.saturating_duration_since(*since) > WINDOW)
+        {
             steps.pop_front();
         }
         let mut sum = [0_u32; BUCKETS];
@@ -97,13 +98,18 @@ impl Metrics {
         let expired = counter("expired", "Tasks that were not begun by their deadline");
         let rejected = counter("rejected", "Tasks that were not taken in, as something was full");
         let reaped = counter("reaped", "Tasks of dead hosts that this host answered as lost");
-        let dropped = counter("dropped", "Answers of this host that came after the task had another");
+        let dropped =
+            counter("dropped", "Answers of this host that came after the task had another");
         let waiting = Gauge::default();
         registry.register("waiting", "Tasks that wait, on all hosts", waiting.clone());
         let wait = Histogram::new(exponential_buckets(0.0001, 2.0, BUCKETS as u16));
         registry.register("wait_seconds", "From a task's enqueuing to its worker", wait.clone());
         let p95 = Gauge::default();
-        registry.register("wait_p95_seconds", "The wait's 95th percentile in the last minute", p95.clone());
+        registry.register(
+            "wait_p95_seconds",
+            "The wait's 95th percentile in the last minute",
+            p95.clone(),
+        );
         Arc::new(Self {
             registry,
             reconnects,

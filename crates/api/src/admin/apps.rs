@@ -161,7 +161,7 @@ pub(crate) async fn delete(
     if !api.0.store.delete_app(&key).await? {
         return Err(ApiError::new(Kind::AppNotFound, ""));
     }
-    api.0.apps.forget(&key);
+    api.0.apps.forget(&key).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -2,6 +2,7 @@
 
 mod cold;
 mod load;
+mod queue;
 mod tally;
 
 use std::path::PathBuf;
@@ -21,12 +22,15 @@ pub(crate) enum Bench {
     Load(Box<load::Arguments>),
     /// Deploy many apps, and run each once: what an idle app costs, and a cold one.
     Cold(cold::Arguments),
+    /// Send tasks through a queue in Redis and back.
+    Queue(queue::Arguments),
 }
 
 pub(crate) fn run(bench: &Bench) -> Result<u8, Failure> {
     match bench {
         Bench::Load(arguments) => load::run(arguments),
         Bench::Cold(arguments) => cold::run(arguments),
+        Bench::Queue(arguments) => queue::run(arguments),
     }
 }
 

@@ -170,6 +170,19 @@ impl Report {
     }
 }
 
+/// What a worker has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// Children it has.
+    pub children: usize,
+    /// Runs under way.
+    pub running: usize,
+    /// Tasks that wait.
+    pub waiting: usize,
+    /// Those of them whose apps have no more under way than they may.
+    pub ready: usize,
+}
+
 /// Why a worker does not start. Blame: the host, or its operator.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -267,6 +280,27 @@ impl Master {
             state.drop_snapshot(before.snapshot);
         }
         Ok(DeploymentId(snapshot))
+    }
+
+    /// Changes how much a deployed app may ask for.
+    pub fn set_quota(&self, app: &AppName, quota: Quota) {
+        let now = Instant::now();
+        let mut state = self.shared.state();
+        if state.apps.contains_key(app) {
+            state.scheduler.set(app, quota, now);
+            state.pump(now);
+        }
+    }
+
+    /// What there is to do.
+    pub fn backlog(&self) -> Backlog {
+        let state = self.shared.state();
+        Backlog {
+            children: state.children.len(),
+            running: state.children.values().map(|child| child.runs.len()).sum(),
+            waiting: state.scheduler.waiting(),
+            ready: state.scheduler.ready(),
+        }
     }
 
     /// Forgets an app. What it has waiting is answered.

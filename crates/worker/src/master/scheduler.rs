@@ -9,6 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use lode_child::protocol::RunId;
+use serde::{Deserialize, Serialize};
 
 use super::AppName;
 use super::penalty::{Penalty, Standing};
@@ -44,7 +45,7 @@ impl Default for Quota {
 }
 
 /// Why a task was not admitted. Blame: load, or the app's own conduct.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Overload {
     /// The app's queue is full.
     AppQueue,
@@ -121,6 +122,12 @@ impl Scheduler {
     /// Tasks waiting, of all apps.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// Tasks waiting of apps that may run them.
+    pub(super) fn ready(&self) -> usize {
+        let waiting = |app| self.apps.get(app).map_or(0, |queue| queue.waiting.len());
+        self.round.iter().map(waiting).sum()
     }
 
     /// The apps that have something waiting and may run it.

@@ -1,0 +1,191 @@
+//! The worker's side: takes tasks from the queue and has its Work Master run them.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::response::IntoResponse as _;
+use axum::routing::get;
+use http::header::CONTENT_TYPE;
+use lode_queue::{Answerer, Host, Taken, Taker};
+use lode_worker::Outcome;
+use lode_worker::broker::Origin;
+use lode_worker::master::{Master, Overload, Report, Task};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use url::Url;
+
+use super::wire::{Asked, Done};
+use super::{ended, failed};
+use crate::api::Api;
+use crate::budget::{Budget, Spent};
+use crate::nested::{Nested, Run};
+
+/// Tasks per child that a worker takes ahead of what its children hold: enough that they never wait for the
+/// queue (a read takes less time than two small runs), few enough that other workers get their share.
+const AHEAD: usize = 8;
+
+/// Tasks that a worker holds at most, those waiting for something included: more would wait better in the
+/// queue, where another worker may take them.
+const MOST: usize = 4096;
+
+/// How long a full worker waits before it looks again, when none of its runs ends meanwhile.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// What a host says of its Work Master to the queue.
+pub fn backlog(master: &Master) -> lode_queue::Load {
+    let backlog = master.backlog();
+    lode_queue::Load {
+        children: backlog.children,
+        running: backlog.running,
+        waiting: backlog.waiting,
+    }
+}
+
+/// Runs what the queue has.
+pub struct Runner {
+    api: Api,
+    host: Host,
+    children: usize,
+}
+
+impl std::fmt::Debug for Runner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runner").field("host", &self.host).finish_non_exhaustive()
+    }
+}
+
+impl Runner {
+    /// With the Work Master and the store of `api`, which need not listen. `children`: how many its master
+    /// has at most.
+    pub fn new(api: Api, host: Host, children: usize) -> Self {
+        Self { api, host, children }
+    }
+
+    /// Serves `/metrics` (Prometheus' text format) and `/healthz`, to whoever asks.
+    pub fn observed(&self, listener: TcpListener) -> impl Future<Output = ()> + Send + use<> {
+        let (api, host) = (self.api.clone(), self.host.clone());
+        let metrics = move || async move {
+            let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4")];
+            (kind, api.metrics_with(Some(&host))).into_response()
+        };
+        let router =
+            Router::new().route("/metrics", get(metrics)).route("/healthz", get(|| async { "ok" }));
+        async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!(%error, "metrics are not served");
+            }
+        }
+    }
+
+    /// Takes and runs tasks until `stop` is ready; then finishes those it has, or gives up after `grace`,
+    /// and leaves the queue.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send, grace: Duration) {
+        let mut taker = Taker::new(&self.host);
+        let answerer = taker.answerer();
+        let freed = Arc::new(Notify::new());
+        let mut stop = std::pin::pin!(stop);
+        let mut workers = 0;
+        loop {
+            if workers != self.host.workers() {
+                workers = self.host.workers();
+                self.api.0.apps.share(workers);
+            }
+            let room = self.room(&answerer);
+            if room == 0 {
+                tokio::select! {
+                    () = &mut stop => break,
+                    () = freed.notified() => {}
+                    () = tokio::time::sleep(LOOK) => {}
+                }
+                continue;
+            }
+            let mut take = std::pin::pin!(taker.take(room));
+            let (taken, stopping) = tokio::select! {
+                taken = &mut take => (taken, false),
+                // Not dropped half-way: Redis may just be giving it something.
+                () = &mut stop => (take.await, true),
+            };
+            for task in taken {
+                self.start(task, &answerer, &freed);
+            }
+            if stopping {
+                break;
+            }
+        }
+        let until = Instant::now() + grace;
+        while answerer.held() > 0 && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.host.leave().await;
+    }
+
+    fn room(&self, answerer: &Answerer) -> usize {
+        let held = answerer.held();
+        let backlog = self.api.0.master.backlog();
+        // Those that are not yet with the master will be in a moment.
+        let coming = held.saturating_sub(backlog.running + backlog.waiting);
+        (AHEAD * self.children)
+            .saturating_sub(coming + backlog.ready)
+            .min(MOST.saturating_sub(held))
+    }
+
+    fn start(&self, taken: Taken, answerer: &Answerer, freed: &Arc<Notify>) {
+        let (api, answerer, freed) = (self.api.clone(), answerer.clone(), freed.clone());
+        let mut fenced = self.host.fenced();
+        tokio::spawn(async move {
+            let Taken { app, deadline, payload, ticket, .. } = taken;
+            tokio::select! {
+                done = one(&api, &app, deadline, &payload) => {
+                    freed.notify_one();
+                    answerer.answer(ticket, &done.to_bytes()).await;
+                }
+                // Dropped, so ended: others have answered it as lost, or are about to.
+                _ = fenced.changed() => answerer.let_go(&ticket),
+            }
+        });
+    }
+}
+
+async fn one(api: &Api, key: &Arc<str>, deadline: Instant, payload: &[u8]) -> Done {
+    let nothing = Spent::default();
+    let asked: Asked<'_> = match serde_json::from_slice(payload) {
+        Ok(asked) => asked,
+        Err(error) => return Done::new(failed(format!("the task is none: {error}")), nothing),
+    };
+    let app = match api.0.apps.at_revision(key, &asked.revision).await {
+        Ok(app) => app,
+        Err(error) => {
+            return Done::new(failed(format!("the app cannot be loaded: {error:?}")), nothing);
+        }
+    };
+    // Whoever asked knows less, or more, than the store has: it looks again.
+    let stale = || Report {
+        overload: Some((Overload::NotDeployed, Duration::ZERO)),
+        ..ended(Outcome::Rejected)
+    };
+    if app.revision != *asked.revision {
+        return Done::new(stale(), nothing);
+    }
+    let Ok(url) = Url::parse(&asked.url) else {
+        return Done::new(failed("the task's URL is none".into()), nothing);
+    };
+    let budget = Arc::new(Budget::of(deadline, &asked.left));
+    let run = Arc::new(Run::of(&asked, key, budget.clone()));
+    let origin = Arc::new(Origin {
+        user: asked.user.as_deref().map(Arc::from),
+        own_api: Some(Arc::new(Nested::new(api, run, url))),
+    });
+    let task = Task {
+        app: key.clone(),
+        handler: asked.handler,
+        request: asked.request.get().into(),
+        deadline,
+        limits: Some(asked.limits.clone()),
+        deployment: app.deployment,
+        origin,
+    };
+    let report = api.0.master.run(task).await;
+    Done::new(report, budget.left().taken_from(&asked.left))
+}
