@@ -19,6 +19,7 @@ use crate::error::{ApiError, Kind};
 use crate::logs::Logs;
 use crate::nested::Run;
 use crate::remote::Remote;
+use crate::tasks::Tasks;
 use crate::throttle::Throttle;
 use crate::{admin, data, files, groups, handshake, rpc, secret, users};
 
@@ -43,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) logs: Arc<Logs>,
     /// The workers elsewhere that run what this server's requests need; `None`: its own master does.
     remote: Option<Arc<Remote>>,
+    pub(crate) tasks: Tasks,
     pub(crate) throttle: Throttle,
     router: OnceLock<Router>,
 }
@@ -93,6 +95,7 @@ impl Api {
             master,
             logs,
             remote,
+            tasks: Tasks::new(),
             throttle: Throttle::default(),
             router: OnceLock::new(),
         }));
@@ -115,10 +118,14 @@ impl Api {
 
     pub(crate) fn metrics_with(&self, host: Option<&lode_queue::Host>) -> String {
         let mut text = self.0.master.metrics();
-        if let Some(host) = host {
-            // Each part ends with a line that ends the whole (OpenMetrics 1.0, "# EOF").
-            text.truncate(text.trim_end().trim_end_matches("# EOF").len());
-            text.push_str(&host.metrics());
+        // Each part ends with a line that ends the whole (OpenMetrics 1.0, "# EOF").
+        text.truncate(text.trim_end().trim_end_matches("# EOF").len());
+        text.push_str("# HELP lode_tasks_dead Owed runs that were given up.\n");
+        text.push_str("# TYPE lode_tasks_dead gauge\n");
+        text.push_str(&format!("lode_tasks_dead {}\n", self.0.tasks.dead()));
+        match host {
+            Some(host) => text.push_str(&host.metrics()),
+            None => text.push_str("# EOF\n"),
         }
         text
     }

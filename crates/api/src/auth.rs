@@ -166,7 +166,8 @@ pub(crate) async fn log_in(
     known.ok_or_else(|| ApiError::new(Kind::InvalidCredentials, ""))
 }
 
-async fn user(
+/// A user of the app, as who they are now.
+pub(crate) async fn user(
     api: &Inner,
     app: &App,
     id: &str,

@@ -168,7 +168,7 @@ pub(crate) fn check_id(id: &str) -> Result<(), ApiError> {
 }
 
 /// Kinvey's header for what clients tell hooks: a JSON object. What is none is ignored, as it was there.
-fn custom_properties(headers: &HeaderMap) -> Option<Value> {
+pub(crate) fn custom_properties(headers: &HeaderMap) -> Option<Value> {
     let text = headers.get("x-kinvey-custom-request-properties")?.to_str().ok()?;
     serde_json::from_str(text).ok().filter(Value::is_object)
 }

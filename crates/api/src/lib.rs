@@ -29,6 +29,7 @@ mod schedule;
 mod secret;
 mod serve;
 mod settings;
+mod tasks;
 mod throttle;
 mod users;
 

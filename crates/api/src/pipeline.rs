@@ -93,7 +93,7 @@ impl Call {
         })
     }
 
-    fn has(&self, what: What<'_>) -> bool {
+    pub(crate) fn has(&self, what: What<'_>) -> bool {
         // A broken deployment has hooks that nobody can run: the request must not pass them by.
         self.app.broken.is_some() || what.find(&self.app).is_some()
     }

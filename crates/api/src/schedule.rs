@@ -1,37 +1,33 @@
 //! Scheduled endpoints: at least once, never two of the same at once.
 //!
-//! What is due is decided by what the store keeps of each schedule: a run is written down before it begins
-//! and crossed out when it has ended, so that one which a crash cut off is due again. A run whose script
-//! failed has run; one that could not run (load, ours) is tried again.
+//! What is due is decided by what the store keeps of each schedule. When its time has come, a run is owed
+//! (`tasks.rs`) under a key that names the schedule and the time, so that of several servers' attempts one
+//! makes a task. If the run before it goes on, the time is passed by.
 
-use std::collections::HashSet;
 use std::str::FromStr as _;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::DateTime;
 use croner::Cron;
-use http::{HeaderMap, Method};
+use lode_store::{AppRecord, TaskState};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::api::Api;
 use crate::apps::App;
-use crate::auth::Identity;
-use crate::budget::Budget;
-use crate::call::Call;
 use crate::error::{ApiError, Kind};
-use crate::run::What;
+use crate::tasks::{self, Content};
 use crate::time;
 
-/// The kind that schedules' states are kept as, and how many of an app.
-const KEPT: &str = "schedule";
+/// The kinds that are kept of schedules: what comes next, how the last run went. Two, as different servers
+/// may write them. And how many of an app.
+const NEXT: &str = "schedule";
+const LAST: &str = "schedule run";
 const MOST: u32 = 100;
 /// How often it is looked whether something is due: schedules are of minutes, seconds at best.
 const LOOK: Duration = Duration::from_secs(1);
-/// When a run could not be begun, it is tried again after this.
-const AGAIN_MS: i64 = 10_000;
 
 /// When an endpoint runs by itself.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -61,21 +57,40 @@ pub(crate) struct Shown {
     state: State,
 }
 
-/// What is kept of a schedule.
+/// How a schedule goes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schema(as = ScheduleProgress)]
 pub(crate) struct State {
     /// When it runs next, ISO 8601.
     next: Option<String>,
-    /// When the run that goes on began, ISO 8601.
+    /// The last run that was owed.
+    task: Option<String>,
+    #[serde(flatten)]
+    last: Last,
+}
+
+/// How a schedule's last run that has ended went.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schema(as = ScheduleRun)]
+pub(crate) struct Last {
+    /// When it began, ISO 8601.
     began: Option<String>,
-    /// When the last one ended, ISO 8601.
+    /// When it ended, ISO 8601.
     ended: Option<String>,
     /// How it ended: `ok`, or the error's name and what it says.
     outcome: Option<String>,
     /// Runs that have ended.
     runs: u64,
+}
+
+/// What comes next of a schedule.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Next {
+    next: Option<String>,
+    task: Option<String>,
 }
 
 impl Schedule {
@@ -135,120 +150,104 @@ fn next_cron(cron: &str, after: i64) -> Option<i64> {
 pub(crate) async fn shown(api: &Api, app: &App) -> Result<Vec<Shown>, ApiError> {
     let mut all = Vec::new();
     for schedule in &app.settings.schedules {
-        let state = state(api, app, schedule).await?;
-        all.push(Shown { schedule: schedule.clone(), state });
+        let id = schedule.id();
+        let Next { next, task } = kept(api, &app.key, NEXT, &id).await?;
+        let last = kept(api, &app.key, LAST, &id).await?;
+        all.push(Shown { schedule: schedule.clone(), state: State { next, task, last } });
     }
     Ok(all)
 }
 
-async fn state(api: &Api, app: &App, schedule: &Schedule) -> Result<State, ApiError> {
-    let kept = api.0.store.kept(&app.key, KEPT, &schedule.id()).await?;
+async fn kept<T: Default + DeserializeOwned>(
+    api: &Api,
+    app: &str,
+    kind: &str,
+    id: &str,
+) -> Result<T, ApiError> {
+    let kept = api.0.store.kept(app, kind, id).await?;
     Ok(kept.and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default())
 }
 
-async fn keep(api: &Api, app: &App, schedule: &Schedule, state: &State) -> Result<(), ApiError> {
-    let state = serde_json::to_value(state).map_err(ApiError::internal)?;
-    Ok(api.0.store.keep(&app.key, KEPT, &schedule.id(), &state, MOST).await?)
+async fn keep(
+    api: &Api,
+    app: &str,
+    kind: &str,
+    id: &str,
+    what: &impl Serialize,
+) -> Result<(), ApiError> {
+    let what = serde_json::to_value(what).map_err(ApiError::internal)?;
+    Ok(api.0.store.keep(app, kind, id, &what, MOST).await?)
 }
 
-/// Runs what is due, for ever.
+/// Owes what is due, for ever.
 pub(crate) async fn run(api: Api) {
-    let busy = Arc::new(Mutex::new(HashSet::new()));
-    // Runs that a crash cut off: nobody is at them any more.
-    let mut begun_before = HashSet::new();
     loop {
-        let keys = match api.0.store.apps().await {
-            Ok(apps) => apps.into_iter().filter(|app| app.settings.get("schedules").is_some()),
-            Err(error) => {
-                tracing::warn!(%error, "schedules cannot be read");
-                tokio::time::sleep(LOOK * 10).await;
-                continue;
-            }
-        };
-        for key in keys.map(|app| app.key) {
-            let Ok(app) = api.0.apps.get(&key).await else { continue };
-            for schedule in &app.settings.schedules {
-                let name = (key.clone(), schedule.id());
-                let is_first = begun_before.insert(name.clone());
-                let (api, app, schedule) = (api.clone(), app.clone(), schedule.clone());
-                let busy = busy.clone();
-                if !busy.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone()) {
-                    continue;
-                }
-                tokio::spawn(async move {
-                    if let Err(error) = one(&api, &app, &schedule, is_first).await {
-                        tracing::warn!(app = &*app.key, ?error, "a schedule failed");
+        match api.0.store.apps().await {
+            Ok(apps) => {
+                for key in apps.into_iter().filter(has_schedules).map(|app| app.key) {
+                    let Ok(app) = api.0.apps.get(&key).await else { continue };
+                    for schedule in &app.settings.schedules {
+                        if let Err(error) = one(&api, &app, schedule).await {
+                            tracing::warn!(app = key, ?error, "a schedule failed");
+                        }
                     }
-                    busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
-                });
+                }
             }
+            Err(error) => tracing::warn!(%error, "schedules cannot be read"),
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-async fn one(
-    api: &Api,
-    app: &Arc<App>,
-    schedule: &Schedule,
-    is_first: bool,
-) -> Result<(), ApiError> {
-    let mut state = state(api, app, schedule).await?;
-    let now = time::now_ms();
-    let cut_off = is_first && state.began.is_some();
-    let Some(next) = state.next.as_deref().and_then(time::parse) else {
-        state.next = schedule.next(now).map(time::iso);
-        return keep(api, app, schedule, &state).await;
-    };
-    if next > now && !cut_off {
-        return Ok(());
-    }
-    state.began = Some(time::iso(now));
-    keep(api, app, schedule, &state).await?;
-    let ran = call(api, app, schedule).await;
-    let again = match &ran {
-        Ok(()) => false,
-        Err(error) => matches!(
-            error.kind,
-            Kind::TooManyRequests
-                | Kind::KinveyInternalErrorRetry
-                | Kind::KinveyInternalErrorStop
-                | Kind::BLInternalError
-        ),
-    };
-    let ended = time::now_ms();
-    state.began = None;
-    state.ended = Some(time::iso(ended));
-    state.outcome = Some(match ran {
-        Ok(()) => "ok".into(),
-        Err(error) => format!("{}: {}", error.kind.name(), error.debug),
-    });
-    state.runs += u64::from(!again);
-    let next = if again { Some(ended + AGAIN_MS) } else { schedule.next(ended) };
-    state.next = next.map(time::iso);
-    keep(api, app, schedule, &state).await
+fn has_schedules(app: &AppRecord) -> bool {
+    app.settings.get("schedules").and_then(|all| all.as_array()).is_some_and(|all| !all.is_empty())
 }
 
-async fn call(api: &Api, app: &Arc<App>, schedule: &Schedule) -> Result<(), ApiError> {
-    let call = Call {
-        api: api.clone(),
-        app: app.clone(),
-        identity: Identity::Master,
-        trace: Arc::default(),
-        method: Method::POST,
-        headers: HeaderMap::new(),
-        params: Default::default(),
-        budget: Arc::new(Budget::new(&app.settings.budget)),
-        run: None,
-        custom: Mutex::default(),
+async fn one(api: &Api, app: &App, schedule: &Schedule) -> Result<(), ApiError> {
+    let id = schedule.id();
+    let mut state: Next = kept(api, &app.key, NEXT, &id).await?;
+    let now = time::now_ms();
+    if let Some(due) = state.next.as_deref().and_then(time::parse) {
+        if due > now {
+            return Ok(());
+        }
+        let before = match &state.task {
+            Some(task) => api.0.store.task(&app.key, task).await?,
+            None => None,
+        };
+        let goes_on = before
+            .is_some_and(|task| matches!(task.state, TaskState::Waiting | TaskState::Running));
+        if !goes_on {
+            let content = Content {
+                endpoint: schedule.endpoint.clone(),
+                body: json!({}),
+                params: json!({}),
+                schedule: Some(id.clone()),
+                ..Content::default()
+            };
+            let key = format!("schedule {id} {due}");
+            state.task = Some(tasks::add(api, &app.key, Some(&key), &content).await?);
+        }
+    }
+    state.next = schedule.next(now).map(time::iso);
+    keep(api, &app.key, NEXT, &id, &state).await
+}
+
+/// A schedule's run has ended.
+pub(crate) async fn ended(api: &Api, app: &str, id: &str, began: i64, ended: i64, outcome: String) {
+    let kept = async {
+        let before: Last = kept(api, app, LAST, id).await?;
+        let last = Last {
+            began: Some(time::iso(began)),
+            ended: Some(time::iso(ended)),
+            outcome: Some(outcome),
+            runs: before.runs + 1,
+        };
+        keep(api, app, LAST, id, &last).await
     };
-    let mut request = call.request_object();
-    request.insert("body".into(), json!({}));
-    request.insert("params".into(), json!({}));
-    request.insert("targetFunction".into(), schedule.endpoint.clone().into());
-    let ran = call.run_handler(What::Endpoint(&schedule.endpoint), request).await?;
-    let none = || ApiError::new(Kind::NotFound, "there is no such endpoint");
-    ran.map(drop).ok_or_else(none)
+    if let Err(error) = kept.await {
+        tracing::warn!(app, ?error, "how a schedule's run ended cannot be kept");
+    }
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@ use std::io;
 use tokio::net::TcpListener;
 
 use crate::api::Api;
-use crate::schedule;
+use crate::{schedule, tasks};
 
 impl Api {
     /// Serves connections until `stop` is ready, then takes no more and comes back when those under way are
-    /// answered. Scheduled endpoints run as long.
+    /// answered. Asynchronous runs and scheduled endpoints begin as long.
     ///
     /// # Errors
     /// The listener's.
@@ -20,12 +20,17 @@ impl Api {
         stop: impl Future<Output = ()> + Send + 'static,
     ) -> io::Result<()> {
         let schedules = tokio::spawn(schedule::run(self.clone()));
+        let claims = tokio::spawn(tasks::claim(self.clone()));
+        let holds = tokio::spawn(tasks::hold(self.clone()));
         // Small answers are to leave at once (Nagle's algorithm waits for more).
         let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
             let _ = stream.set_nodelay(true);
         });
         let served = axum::serve(listener, self.router()).with_graceful_shutdown(stop).await;
         schedules.abort();
+        claims.abort();
+        tasks::finished(self).await;
+        holds.abort();
         served
     }
 }

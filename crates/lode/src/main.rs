@@ -11,6 +11,7 @@ mod doctor;
 mod host;
 mod init;
 mod limits;
+mod queue;
 mod replay;
 mod report;
 mod run;
@@ -57,6 +58,9 @@ enum Command {
     Rollback(apps::Rollback),
     /// Show what an app's scripts log.
     Logs(apps::Logs),
+    /// List, retry and forget runs that are owed: asynchronous and scheduled ones.
+    #[command(subcommand)]
+    Queue(queue::Queue),
     /// Run one hook or endpoint once, with no server.
     Run(Box<run::Arguments>),
     /// Show what this machine offers the sandbox.
@@ -130,6 +134,7 @@ fn main() -> ExitCode {
         Command::Deploy(arguments) => apps::deploy(&arguments),
         Command::Rollback(arguments) => apps::rollback(&arguments),
         Command::Logs(arguments) => apps::logs(&arguments),
+        Command::Queue(command) => queue::run(&command),
         Command::Run(arguments) => run::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Bench(bench) => {

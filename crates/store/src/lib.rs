@@ -25,6 +25,7 @@ mod postgres;
 pub mod query;
 mod records;
 mod sqlite;
+mod tasks;
 pub mod time;
 mod users;
 
@@ -38,6 +39,7 @@ pub use query::{
     Document, Filter, FindAndModify, Group, Modify, Projection, Query, QueryError, SortKey, Update,
 };
 pub use records::{AppRecord, Credential, DeploymentRecord, DeploymentSummary, Place, Session};
+pub use tasks::{KEY_KEPT_MS, TaskEnd, TaskRecord, TaskState};
 
 use job::Operation;
 

@@ -16,6 +16,7 @@ const SQLITE: &[Migration] = &[
         name: "always indexed",
         sql: &[include_str!("../migrations/sqlite/0002_always_indexed.sql")],
     },
+    Migration { name: "tasks", sql: &[include_str!("../migrations/sqlite/0003_tasks.sql")] },
 ];
 
 const POSTGRES: &[Migration] = &[
@@ -27,6 +28,7 @@ const POSTGRES: &[Migration] = &[
             include_str!("../migrations/postgres/0002_always_indexed.sql"),
         ],
     },
+    Migration { name: "tasks", sql: &[include_str!("../migrations/postgres/0003_tasks.sql")] },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS migrations

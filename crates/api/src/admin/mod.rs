@@ -24,6 +24,7 @@ mod deployments;
 mod indexes;
 mod logs;
 mod runs;
+mod tasks;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -71,6 +72,9 @@ fn described() -> OpenApiRouter<Api> {
         .routes(routes!(runs::list))
         .routes(routes!(runs::show))
         .routes(routes!(runs::schedules))
+        .routes(routes!(tasks::list))
+        .routes(routes!(tasks::retry))
+        .routes(routes!(tasks::delete))
 }
 
 /// Prometheus' text format.

@@ -14,6 +14,7 @@ mod indexes;
 mod kept;
 mod modify;
 mod sqlite_only;
+mod tasks;
 mod tls;
 mod users;
 
@@ -114,6 +115,8 @@ suite! {
         a_newer_database_is_refused, opened_by_many_at_once;
     users: credentials, sessions;
     kept: only_the_newest_stay;
+    tasks: a_key_names_one_task, one_host_at_a_time_has_a_task,
+        what_fails_is_tried_again_and_put_aside, an_app_owes_so_many;
     indexes: made_listed_and_dropped, the_planner_uses_them, long_values_do_not_break;
 }
 
