@@ -48,7 +48,7 @@ id=$(put 1)
 put 2 >/dev/null
 id=$(put 3)
 lode XREADGROUP GROUP workers w COUNT 2 BLOCK 10 STREAMS "${lanes[@]}" '>' '>' >/dev/null
-[[ $(run settle 4 '{lode}:tasks:0' '{lode}:app:k' '{lode}:load' '{lode}:replies:a' "$id" a:3 4 3 done x) == 1 ]]
+[[ $(run settle 4 '{lode}:tasks:0' '{lode}:app:k' '{lode}:load' '{lode}:replies:a' "$id" a:3 4 3 "done" x) == 1 ]]
 lode HGETALL '{lode}:hosts' >/dev/null
 lode HGET '{lode}:load' bytes >/dev/null
 lode XLEN '{lode}:tasks:0' >/dev/null
