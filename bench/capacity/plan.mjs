@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { coldness, mean, popularity, random, sampler, simulate } from './model.mjs';
 
 const CONNECTIONS = 32; // of each host to PostgreSQL (crates/store/src/postgres/mod.rs)
-const MOST_CONNECTIONS = 2000; // beyond which a server without a pooler in front has a problem of its own
+const MOST_CONNECTIONS = 2000; // beyond which the processes alone burden a server
 
 /** Shares, none above `most`: what is cut off the large apps goes to the others in proportion. */
 export function capped(groups, most) {
@@ -98,7 +98,8 @@ function sizeCell(costs, options, cell) {
   const tries = (api, workers) => simulateCell({ costs, ...cell, api, workers, cores, count, seed });
   const perHost = cores * 0.75;
   const apiMs = mean(costs.api.cpuMs) + costs.hooks.length * mean(costs.api.queueCpuMs);
-  const workMs = costs.hooks.reduce((sum, hook) => sum + mean(hook.cpuMs) + mean(costs.worker.taskCpuMs) + mean(costs.worker.queueCpuMs), 0);
+  const taskMs = mean(costs.worker.taskCpuMs) + mean(costs.worker.queueCpuMs);
+  const workMs = costs.hooks.reduce((sum, hook) => sum + mean(hook.cpuMs) + taskMs, 0);
   let api = Math.max(1, Math.ceil(cell.rate * apiMs / 1e3 / perHost));
   let workers = Math.max(1, Math.ceil(cell.rate * workMs / 1e3 / perHost));
   const good = (result) => result.latency.p99 * 1e3 <= p99
@@ -131,11 +132,18 @@ export function plan(costs, options) {
   const groups = capped(popularity(apps, zipf), appRate / rate);
   const largest = groups[0].share * rate;
   if (largest > capacity) {
-    return { possible: false, why: `the largest app sends ${round(largest)} requests/s, and an app lives in one cell, which serves ${round(capacity)}: --app-rate says what an app may send` };
+    const why = `the largest app sends ${round(largest)} requests/s, and an app lives in one cell, which serves `
+      + `${round(capacity)}: --app-rate says what an app may send`;
+    return { possible: false, why };
   }
+  const alone = simulateCell({
+    costs, rate: 1, allRate: 1, groups: [{ apps: 1, share: 1 }], api: 1, workers: 1, cores: 64, count: 10_000, seed: options.seed,
+  });
+  const tooSlow = `no number of hosts gives a p99 of ${options.p99} ms: without waiting it is ${round(alone.latency.p99 * 1e3)} ms`;
+  if (alone.latency.p99 * 1e3 > options.p99) return { possible: false, why: tooSlow };
   // Even cells but for the largest app, with room for it in one of them.
   let cells = Math.max(1, Math.ceil((rate - largest) / Math.max(capacity - largest, capacity * 0.05)));
-  for (let tries = 0; tries < 20; tries++, cells = Math.ceil(cells * 1.15) + (cells < 7 ? 1 : 0)) {
+  for (let tries = 0; tries < 12; tries++, cells = Math.ceil(cells * 1.15) + (cells < 7 ? 1 : 0)) {
     const inCell = groups.map((g, i) => ({ apps: i === 0 ? 1 : g.apps / cells, share: g.share }));
     const share = inCell.reduce((sum, g) => sum + g.apps * g.share, 0);
     if (share * rate > capacity * 1.0001) continue;
@@ -157,7 +165,7 @@ export function plan(costs, options) {
       hottestCell: cellReport(hottest, share * rate),
     };
   }
-  return { possible: false, why: `no number of hosts gives a p99 of ${options.p99} ms: a request takes that long without waiting` };
+  return { possible: false, why: `${tooSlow}, and ${cells} cells wait or are cold too often` };
 }
 
 const round = (value) => Number(value.toPrecision(3));
@@ -166,7 +174,8 @@ const cellReport = ({ api, workers, result }, rate) => ({
   rate: round(rate), api, workers,
   latencyMs: ms(result.latency),
   coldRuns: round(result.coldShare), builds: round(result.buildShare),
-  stations: Object.fromEntries(Object.entries(result.stations).map(([name, s]) => [name, { utilisation: round(s.utilisation), waitMs: ms(s.wait) }])),
+  stations: Object.fromEntries(Object.entries(result.stations).map(([name, s]) => (
+    [name, { utilisation: round(s.utilisation), waitMs: ms(s.wait) }]))),
 });
 
 /** Measured rows `{rate, hosts, p50, p99}` (ms; hosts: workers, or `{api, workers}`) beside what the model says. */
@@ -215,7 +224,10 @@ function main() {
     if (text === '' || !Number.isFinite(value) || value < 0) throw new Error(`--${name} ${text} is no number`);
     return value;
   };
-  const flags = { rate: '1000', apps: '10000', p99: '50', cores: '2', spare: '1', 'app-rate': '', zipf: '', seed: '1', requests: '40000', costs: '', compare: '', api: '', workers: '' };
+  const flags = {
+    rate: '1000', apps: '10000', p99: '50', cores: '2', spare: '1', 'app-rate': '', zipf: '', seed: '1', requests: '40000',
+    costs: '', compare: '', api: '', workers: '',
+  };
   const { values } = parseArgs({ options: {
     ...Object.fromEntries(Object.entries(flags).map(([name, value]) => [name, { type: 'string', default: value }])),
     json: { type: 'boolean', default: false }, help: { type: 'boolean', default: false },
@@ -251,11 +263,17 @@ function main() {
   if (answer.hosts) console.table([answer.hosts]);
   const cell = answer.hottestCell ?? answer.cell;
   if (cell) {
-    console.log(`${answer.cells > 1 ? `the hottest of ${answer.cells} cells` : 'the cell'}: ${cell.rate} requests/s on ${cell.api} API hosts and ${cell.workers} workers${answer.hosts ? ', before spares' : ''}; ${round(cell.coldRuns * 100)} % of the runs cold, ${round(cell.builds * 100)} % build first`);
+    const which = answer.cells > 1 ? `the hottest of ${answer.cells} cells` : 'the cell';
+    console.log(`${which}: ${cell.rate} requests/s on ${cell.api} API hosts and ${cell.workers} workers`
+      + `${answer.hosts ? ', before spares' : ''}; ${round(cell.coldRuns * 100)} % of the runs cold, `
+      + `${round(cell.builds * 100)} % build first`);
     console.table([cell.latencyMs]);
-    console.table(Object.fromEntries(Object.entries(cell.stations).map(([name, s]) => [name, { utilisation: s.utilisation, 'mean wait ms': s.waitMs.mean, 'p99 wait ms': s.waitMs.p99 }])));
+    console.table(Object.fromEntries(Object.entries(cell.stations).map(([name, s]) => (
+      [name, { utilisation: s.utilisation, 'mean wait ms': s.waitMs.mean, 'p99 wait ms': s.waitMs.p99 }]))));
   }
-  if (answer.connectionsPerPostgres > MOST_CONNECTIONS) console.log(`each PostgreSQL has ${answer.connectionsPerPostgres} connections: a pooler, or fewer and larger hosts`);
+  if (answer.connectionsPerPostgres > MOST_CONNECTIONS) {
+    console.log(`each PostgreSQL has ${answer.connectionsPerPostgres} connections: fewer and larger hosts, or more cells`);
+  }
   console.log(`assumed:\n${output.assumptions.map((line) => `- ${line}`).join('\n')}`);
 }
 
