@@ -86,9 +86,9 @@ else
 fi
 runbooks() { # each alert's anchor is a heading
   local missing=0 anchor
-  for anchor in $(sed -n 's/.*runbook: docs\/operating.md#//p' prometheus/alerts.yaml | sort -u); do
+  while read -r anchor; do
     grep -qi "^#\+ $anchor\$" ../docs/operating.md || { echo "no heading for $anchor"; missing=1; }
-  done
+  done < <(sed -n 's/.*runbook: docs\/operating.md#//p' prometheus/alerts.yaml | sort -u)
   return $missing
 }
 try "each alert has its runbook" runbooks
