@@ -4,7 +4,8 @@
 #   systemd-analyze, systemd-sysusers   systemd
 #   docker compose or docker-compose    Debian: docker-compose
 #   kubernetes-validate                 pip install kubernetes-validate
-#   KEDA_CRDS=FOLDER                    KEDA's config/crd/bases, with python3's yaml and jsonschema
+#   CRDS=FOLDER                         copies of the definitions (CRDs) of KEDA and of the Prometheus operator, with
+#                                       python3's yaml and jsonschema
 #   promtool                            Debian: prometheus
 #   redis-server, redis-cli             Debian: redis
 #   (shellcheck)                        Debian: shellcheck
@@ -71,12 +72,13 @@ if has kubernetes-validate; then
 else
   skip "Kubernetes' own kinds" kubernetes-validate
 fi
-if [[ -n ${KEDA_CRDS:-} ]]; then
-  try "KEDA's kinds" python3 kubernetes/check-crds.py "$KEDA_CRDS" kubernetes/keda-*.yaml
+if [[ -n ${CRDS:-} ]]; then
+  try "KEDA's and the Prometheus operator's kinds" \
+    python3 kubernetes/check-crds.py "$CRDS" kubernetes/keda-*.yaml kubernetes/prometheus.yaml
 else
-  skip "KEDA's kinds" "KEDA_CRDS (its definitions)"
+  skip "KEDA's and the Prometheus operator's kinds" "a folder with their definitions (CRDS)"
 fi
-skip "PodMonitor, ServiceMonitor" "a copy of the Prometheus operator's definitions"
+
 
 if has promtool; then
   try "alerts.yaml" promtool check rules prometheus/alerts.yaml
