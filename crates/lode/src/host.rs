@@ -1,7 +1,10 @@
 //! What `lode serve` and `lode worker` have in common: a store, a Work Master, and a place in a queue.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+
+use std::time::Duration;
 
 use clap::Args;
 use lode_queue::{Change, Host, Role};
@@ -23,6 +26,10 @@ pub(crate) struct Arguments {
     /// Children at most; `auto`: one per processor and at least two. They come and go with the load.
     #[arg(long, env = "LODE_CHILDREN", value_name = "N", default_value = "auto", value_parser = children)]
     pub(crate) children: Children,
+    /// When this host is asked to end, runs under way have so many seconds: no less than the longest that apps
+    /// may take.
+    #[arg(long, env = "LODE_GRACE", value_name = "SECONDS", default_value_t = 15)]
+    grace: u64,
     /// Layers of the children's lock-down that may be missing.
     #[arg(long, value_delimiter = ',', value_name = "LAYER")]
     pub(crate) allow_degraded_lockdown: Vec<String>,
@@ -44,6 +51,13 @@ fn children(text: &str) -> Result<Children, String> {
             Ok(most) if most > 0 => Ok(Children::Most(most)),
             _ => Err("a number from 1, or `auto`".into()),
         },
+    }
+}
+
+impl Arguments {
+    /// How long runs under way may take when this host ends.
+    pub(crate) fn grace(&self) -> Duration {
+        Duration::from_secs(self.grace)
     }
 }
 
@@ -108,7 +122,11 @@ pub(crate) struct Parts {
 
 impl Parts {
     pub(crate) async fn start(arguments: &Arguments) -> Result<Self, Failure> {
-        fs::create_dir_all(&arguments.data)
+        // For this user alone: documents and secrets are in it.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&arguments.data)
             .map_err(|error| Failure::usage(format!("{}: {error}", arguments.data.display())))?;
         let url = match &arguments.store {
             Some(url) => url.clone(),

@@ -22,9 +22,6 @@ use crate::host::{self, Parts};
 /// The file in the data directory that has the admin token.
 pub(crate) const TOKEN_FILE: &str = "admin-token";
 
-/// How long runs under way may take when the server ends: more than a hook's default wall time.
-pub(crate) const GRACE: Duration = Duration::from_secs(15);
-
 #[derive(Args, Clone)]
 pub(crate) struct Arguments {
     /// Where to listen.
@@ -69,6 +66,7 @@ pub(crate) struct Server {
     parts: Parts,
     listener: TcpListener,
     queue: Option<Host>,
+    grace: Duration,
 }
 
 impl Server {
@@ -91,12 +89,13 @@ impl Server {
                 (Api::with_queue(config, store, master, host.clone(), changes), Some(host))
             }
         };
-        Ok(Self { api, url, local, token, parts, listener, queue })
+        let grace = arguments.host.grace();
+        Ok(Self { api, url, local, token, parts, listener, queue, grace })
     }
 
     /// Serves until this process is asked to end; then answers what is under way.
     pub(crate) async fn serve(self) -> Result<u8, Failure> {
-        let stop = stop_signal()?;
+        let (stop, grace) = (stop_signal()?, self.grace);
         let (stopping, stopped) = tokio::sync::oneshot::channel();
         let stop = async move {
             stop.await;
@@ -105,14 +104,14 @@ impl Server {
         let served = self.api.serve(self.listener, stop);
         let overdue = async {
             let _ = stopped.await;
-            tokio::time::sleep(GRACE).await;
+            tokio::time::sleep(grace).await;
         };
         // Connections that stay open for ever, such as followed logs, do not keep it.
         let ended = tokio::select! {
             ended = served => ended,
             () = overdue => Ok(()),
         };
-        self.parts.master.drain(GRACE).await;
+        self.parts.master.drain(grace).await;
         if let Some(host) = &self.queue {
             host.leave().await;
         }

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use crate::host::{self, Parts};
-use crate::serve::{GRACE, runtime, stop_signal};
+use crate::serve::{runtime, stop_signal};
 use crate::{Failure, exit};
 
 #[derive(Args)]
@@ -52,8 +52,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
                 .map_err(|error| Failure::usage(format!("{address}: {error}")))?;
             tokio::spawn(runner.observed(listener));
         }
-        runner.run(stop_signal()?, GRACE).await;
-        parts.master.drain(GRACE).await;
+        let grace = arguments.host.grace();
+        runner.run(stop_signal()?, grace).await;
+        parts.master.drain(grace).await;
         Ok(0)
     })
 }

@@ -61,7 +61,10 @@ impl Caller {
             Answer::Answered(_) => {}
             Answer::Expired => drop(metrics.expired.inc()),
             Answer::Lost(_) => drop(metrics.lost.inc()),
-            Answer::Rejected(..) | Answer::Unavailable(_) => drop(metrics.rejected.inc()),
+            Answer::Rejected(Rejection::App, _) => metrics.rejected("app"),
+            Answer::Rejected(Rejection::Rate, _) => metrics.rejected("rate"),
+            Answer::Rejected(Rejection::Queue, _) => metrics.rejected("queue"),
+            Answer::Unavailable(_) => metrics.rejected("unavailable"),
         }
         answer
     }
@@ -247,6 +250,7 @@ async fn read(host: std::sync::Weak<Inner>, pending: std::sync::Weak<Pending>) {
             Err(error) => {
                 tracing::debug!(%error, "answers cannot be read");
                 reader = None;
+                host.link.suspect();
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }

@@ -206,10 +206,11 @@ impl Link {
             + i64::try_from(left.as_millis()).unwrap_or(i64::MAX / 2)
     }
 
-    /// The moment that Redis calls this: now, if it is over.
-    pub(crate) fn instant(&self, redis_ms: i64) -> Instant {
+    /// The moment that Redis calls this; `None` if it is over.
+    pub(crate) fn instant(&self, redis_ms: i64) -> Option<Instant> {
         let left = redis_ms - now_ms() - self.ahead_ms.load(Ordering::Relaxed);
-        Instant::now() + Duration::from_millis(u64::try_from(left).unwrap_or(0))
+        let left = u64::try_from(left).ok().filter(|left| *left > 0)?;
+        Some(Instant::now() + Duration::from_millis(left))
     }
 
     /// Runs a script. Waits for a connection until `until`.
@@ -276,6 +277,12 @@ impl Link {
             }
             _ => Err(Failure::NotRun("the queue cannot be reached".into())),
         }
+    }
+
+    /// Another connection broke, so this one may have: what is sent on a broken one cannot be told from what
+    /// has run. What is under way on it goes on.
+    pub(crate) fn suspect(&self) {
+        self.live.send_if_modified(|live| live.take().is_some());
     }
 
     /// A connection is of no use any more.

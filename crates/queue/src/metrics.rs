@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
@@ -70,12 +72,17 @@ pub(crate) fn quantile(counts: &[u32], share: f64) -> Option<f64> {
     None
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Why {
+    why: &'static str,
+}
+
 pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) reconnects: Counter,
     pub(crate) lost: Counter,
     pub(crate) expired: Counter,
-    pub(crate) rejected: Counter,
+    rejected: Family<Why, Counter>,
     pub(crate) reaped: Counter,
     pub(crate) dropped: Counter,
     /// Tasks outstanding, as the last heartbeat found them.
@@ -96,10 +103,11 @@ impl Metrics {
         let reconnects = counter("reconnects", "Times the connection to Redis was made again");
         let lost = counter("lost", "Tasks answered as lost to callers of this host");
         let expired = counter("expired", "Tasks that were not begun by their deadline");
-        let rejected = counter("rejected", "Tasks that were not taken in, as something was full");
         let reaped = counter("reaped", "Tasks of dead hosts that this host answered as lost");
         let dropped =
             counter("dropped", "Answers of this host that came after the task had another");
+        let rejected = Family::default();
+        registry.register("rejected", "Tasks that were not taken in, by reason", rejected.clone());
         let waiting = Gauge::default();
         registry.register("waiting", "Tasks that wait, on all hosts", waiting.clone());
         let wait = Histogram::new(exponential_buckets(0.0001, 2.0, BUCKETS as u16));
@@ -123,6 +131,11 @@ impl Metrics {
             p95,
             waits: Waits::default(),
         })
+    }
+
+    /// A task was not taken in.
+    pub(crate) fn rejected(&self, why: &'static str) {
+        self.rejected.get_or_create(&Why { why }).inc();
     }
 
     pub(crate) fn waited(&self, wait: Duration) {

@@ -89,6 +89,7 @@ impl Taker {
             Err(error) => {
                 tracing::debug!(%error, "tasks cannot be read");
                 self.reader = None;
+                self.host.link.suspect();
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
@@ -142,16 +143,14 @@ impl Taker {
             bytes: payload.len(),
             id,
         };
-        let now = Instant::now();
-        let waited = self.host.link.redis_ms(now) - entries::made_ms(&ticket.id);
+        let waited = self.host.link.redis_ms(Instant::now()) - entries::made_ms(&ticket.id);
         let waited = Duration::from_millis(u64::try_from(waited).unwrap_or(0));
         self.host.metrics.waited(waited);
-        let deadline = self.host.link.instant(deadline_ms);
-        if deadline <= now {
+        let Some(deadline) = self.host.link.instant(deadline_ms) else {
             let answerer = self.answerer();
             tokio::spawn(async move { answerer.settle(ticket, "expired", &[]).await });
             return None;
-        }
+        };
         Some(Taken { app, deadline, payload, waited, ticket })
     }
 }

@@ -95,7 +95,7 @@ impl Metrics {
         let cpu_seconds = Family::default();
         registry.register("app_cpu_seconds", "Processor time of runs, by app", cpu_seconds.clone());
         let wait = seconds();
-        registry.register("queue_wait_seconds", "Time from admission to start", wait.clone());
+        registry.register("task_wait_seconds", "Time from admission to start", wait.clone());
         let run = seconds();
         registry.register("run_seconds", "Time from start to outcome", run.clone());
         // From 1 MiB, below the smallest app, to 4 GiB, the end of a 32-bit memory.

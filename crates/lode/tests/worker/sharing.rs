@@ -197,7 +197,7 @@ async fn metrics_count_what_happened() {
         "lode_tasks_queued 0",
         "lode_tasks_running 0",
         "lode_run_seconds_count 3",
-        "lode_queue_wait_seconds_count 3",
+        "lode_task_wait_seconds_count 3",
         "lode_sandbox_memory_peak_bytes_count 3",
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");

@@ -1,0 +1,418 @@
+//! The queue against a real Redis: what the tests over HTTP (tests/queue) cannot bring about.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use lode_queue::status::Watch;
+use lode_queue::{Answer, Caller, Change, Config, Host, Load, Rejection, Role, Taker, Task};
+use redis::aio::MultiplexedConnection;
+
+struct Redis {
+    process: Child,
+    directory: tempfile::TempDir,
+    port: u16,
+}
+
+impl Redis {
+    fn start() -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = free.local_addr().expect("an address").port();
+        drop(free);
+        let directory = tempfile::tempdir().expect("a directory");
+        let process = Self::spawn(port, &directory);
+        Self { process, directory, port }
+    }
+
+    fn spawn(port: u16, directory: &tempfile::TempDir) -> Child {
+        Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+            .args(["--appendonly", "yes", "--appendfsync", "always"])
+            .arg("--dir")
+            .arg(directory.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("redis-server, which scripts/setup.sh installs")
+    }
+
+    /// Ends it the hard way, and starts it with what its disk has.
+    fn restart(&mut self) {
+        self.process.kill().expect("killed");
+        self.process.wait().expect("ended");
+        self.process = Self::spawn(self.port, &self.directory);
+    }
+
+    fn config(&self) -> Config {
+        Config::new(format!("redis://127.0.0.1:{}", self.port))
+    }
+
+    async fn connection(&self) -> MultiplexedConnection {
+        let client = redis::Client::open(self.config().url).expect("a URL");
+        loop {
+            if let Ok(connection) = client.get_multiplexed_async_connection().await {
+                return connection;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn join(&self, name: &str, role: Role) -> Host {
+        self.join_with(self.config(), name, role).await
+    }
+
+    async fn join_with(&self, config: Config, name: &str, role: Role) -> Host {
+        let mut connection = self.connection().await;
+        // It answers while it still loads.
+        while redis::cmd("PING").query_async::<()>(&mut connection).await.is_err() {}
+        let joined = Host::join(config, role, name.into(), "0", Load::default).await;
+        let (host, changes) = joined.expect("joined");
+        // Nobody listens: hosts must not mind.
+        drop(changes);
+        host
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn task(app: &str, payload: &str) -> Task {
+    Task {
+        app: app.into(),
+        deadline: Instant::now() + Duration::from_secs(20),
+        most: 1_000,
+        rate: None,
+        payload: payload.into(),
+    }
+}
+
+/// Asks, and goes on.
+fn ask(caller: &Caller, task: Task) -> tokio::task::JoinHandle<Answer> {
+    let caller = caller.clone();
+    tokio::spawn(async move { caller.call(task).await })
+}
+
+/// The one task that there is.
+async fn take_one(taker: &mut Taker) -> lode_queue::Taken {
+    loop {
+        let mut taken = taker.take(1).await;
+        if let Some(one) = taken.pop() {
+            assert!(taken.is_empty(), "{taken:?}");
+            return one;
+        }
+    }
+}
+
+async fn all_streams_are_empty(connection: &mut MultiplexedConnection) {
+    for lane in 0..16 {
+        let left: u64 = redis::cmd("XLEN")
+            .arg(format!("{{lode}}:tasks:{lane}"))
+            .query_async(connection)
+            .await
+            .expect("a length");
+        assert_eq!(left, 0, "lane {lane}");
+    }
+    let load: Vec<Option<i64>> = redis::cmd("HMGET")
+        .arg("{lode}:load")
+        .arg("tasks")
+        .arg("bytes")
+        .query_async(connection)
+        .await
+        .expect("the load");
+    assert!(load.iter().all(|n| n.unwrap_or(0) == 0), "{load:?}");
+}
+
+#[tokio::test]
+async fn a_task_goes_there_and_its_answer_back() {
+    let redis = Redis::start();
+    let (api, worker) = (redis.join("a", Role::Api).await, redis.join("w", Role::Worker).await);
+    let caller = Caller::new(&api);
+    let mut taker = Taker::new(&worker);
+    // Bytes are carried as they are, of any value.
+    let mut odd = task("app", "");
+    odd.payload = (0..=255).cycle().take(100_000).collect();
+    let sent = odd.payload.clone();
+    let answer = ask(&caller, odd);
+    let taken = take_one(&mut taker).await;
+    assert_eq!((&*taken.app, taken.payload == sent), ("app", true));
+    assert!(taken.deadline > Instant::now() + Duration::from_secs(15));
+    assert!(taker.answerer().answer(taken.ticket, b"\0\xff").await);
+    assert!(
+        matches!(answer.await.expect("no panic"), Answer::Answered(answer) if answer == b"\0\xff")
+    );
+    assert_eq!(taker.answerer().held(), 0);
+    all_streams_are_empty(&mut redis.connection().await).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_after_the_reaper_is_dropped() {
+    let redis = Redis::start();
+    let api = redis.join("a", Role::Api).await;
+    let caller = Caller::new(&api);
+    let worker = redis.join("w", Role::Worker).await;
+    let mut taker = Taker::new(&worker);
+    let answer = ask(&caller, task("app", "x"));
+    let taken = take_one(&mut taker).await;
+    // As if its lease had ended.
+    worker.leave().await;
+    assert!(matches!(answer.await.expect("no panic"), Answer::Lost(_)));
+    assert!(!taker.answerer().answer(taken.ticket, b"late").await);
+    // It is given to nobody else.
+    let other = redis.join("w2", Role::Worker).await;
+    assert!(Taker::new(&other).take(10).await.is_empty());
+    all_streams_are_empty(&mut redis.connection().await).await;
+}
+
+#[tokio::test]
+async fn the_lease_of_a_host_that_stops_ends_and_its_tasks_are_lost_at_once() {
+    let redis = Redis::start();
+    let api = redis.join("a", Role::Api).await;
+    let caller = Caller::new(&api);
+    let worker = redis.join("w", Role::Worker).await;
+    let mut taker = Taker::new(&worker);
+    let answer = ask(&caller, task("app", "x"));
+    take_one(&mut taker).await;
+    drop((worker, taker));
+    // Its deadline is far; the lease is not.
+    let lost = tokio::time::timeout(Duration::from_secs(15), answer).await;
+    assert!(matches!(lost.expect("before the deadline").expect("no panic"), Answer::Lost(_)));
+    let status = Watch::open(&redis.config()).await.expect("open").status().await;
+    let names: Vec<String> = status.expect("a status").hosts.into_iter().map(|h| h.name).collect();
+    assert_eq!(names, ["a"]);
+}
+
+#[tokio::test]
+async fn what_no_worker_was_given_is_taken_back() {
+    let redis = Redis::start();
+    let api = redis.join("a", Role::Api).await;
+    let caller = Caller::new(&api);
+    let mut soon = task("app", "x");
+    soon.deadline = Instant::now() + Duration::from_millis(300);
+    assert!(matches!(caller.call(soon).await, Answer::Expired));
+    let mut over = task("app", "x");
+    over.deadline = Instant::now();
+    assert!(matches!(caller.call(over).await, Answer::Expired));
+    // Nor what nobody waits for any more.
+    let gone = ask(&caller, task("app", "x"));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    gone.abort();
+    let _ = gone.await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let worker = redis.join("w", Role::Worker).await;
+    assert!(Taker::new(&worker).take(10).await.is_empty());
+    all_streams_are_empty(&mut redis.connection().await).await;
+}
+
+#[tokio::test]
+async fn an_expired_task_is_answered_and_not_given() {
+    let redis = Redis::start();
+    let api = redis.join("a", Role::Api).await;
+    let caller = Caller::new(&api);
+    let mut soon = task("app", "x");
+    soon.deadline = Instant::now() + Duration::from_millis(400);
+    let answer = ask(&caller, soon);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    // Given to a host that does not look at it until it is too late.
+    let mut connection = redis.connection().await;
+    let worker = redis.join("w", Role::Worker).await;
+    let mut read = redis::cmd("XREADGROUP");
+    read.arg("GROUP").arg("workers").arg("w").arg("COUNT").arg(10).arg("STREAMS");
+    for lane in 0..16 {
+        read.arg(format!("{{lode}}:tasks:{lane}"));
+    }
+    read.arg(&[">"; 16]);
+    let given: redis::Value = read.query_async(&mut connection).await.expect("given");
+    assert_ne!(given, redis::Value::Nil);
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    // Its first read is of what was given to it before.
+    assert!(Taker::new(&worker).take(10).await.is_empty());
+    assert!(matches!(answer.await.expect("no panic"), Answer::Expired));
+    all_streams_are_empty(&mut connection).await;
+}
+
+#[tokio::test]
+async fn what_was_given_through_a_connection_that_broke_is_not_forgotten() {
+    let redis = Redis::start();
+    let api = redis.join("a", Role::Api).await;
+    let caller = Caller::new(&api);
+    let worker = redis.join("w", Role::Worker).await;
+    let mut taker = Taker::new(&worker);
+    let first = ask(&caller, task("app", "held"));
+    let held = take_one(&mut taker).await;
+    let mut connection = redis.connection().await;
+    // Every connection but this one.
+    redis::cmd("CLIENT")
+        .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
+        .query_async::<()>(&mut connection)
+        .await
+        .expect("killed");
+    let second = ask(&caller, task("app", "fresh"));
+    let mut seen = Vec::new();
+    while seen.is_empty() {
+        seen = taker.take(10).await;
+    }
+    // What it has in hand is not given again.
+    let payloads: Vec<_> = seen.iter().map(|taken| taken.payload.clone()).collect();
+    assert_eq!(payloads, [b"fresh"]);
+    let answerer = taker.answerer();
+    assert!(answerer.answer(held.ticket, b"1").await);
+    assert!(answerer.answer(seen.remove(0).ticket, b"2").await);
+    assert!(matches!(first.await.expect("no panic"), Answer::Answered(a) if a == b"1"));
+    assert!(matches!(second.await.expect("no panic"), Answer::Answered(a) if a == b"2"));
+}
+
+#[tokio::test]
+async fn deleted_entries_flushed_scripts_and_groups_do_no_harm() {
+    let redis = Redis::start();
+    let api = redis.join("a", Role::Api).await;
+    let caller = Caller::new(&api);
+    let worker = redis.join("w", Role::Worker).await;
+    let mut taker = Taker::new(&worker);
+    let mut connection = redis.connection().await;
+    for flush in [&["SCRIPT", "FLUSH"][..], &["FLUSHALL"]] {
+        let mut command = redis::cmd(flush[0]);
+        command.arg(&flush[1..]).query_async::<()>(&mut connection).await.expect("flushed");
+        let answer = ask(&caller, task("app", "x"));
+        let taken = take_one(&mut taker).await;
+        assert!(taker.answerer().answer(taken.ticket, b"y").await);
+        assert!(matches!(answer.await.expect("no panic"), Answer::Answered(_)));
+    }
+    // An entry that is deleted under the worker it was given to.
+    let answer = ask(&caller, task("app", "x"));
+    let taken = take_one(&mut taker).await;
+    drop(taken);
+    for lane in 0..16 {
+        let key = format!("{{lode}}:tasks:{lane}");
+        let _ = redis::cmd("XTRIM")
+            .arg(&key)
+            .arg(&["MAXLEN", "0"])
+            .query_async::<()>(&mut connection)
+            .await;
+    }
+    worker.leave().await;
+    // Its fields are gone, so nobody can be told; the deadline does.
+    answer.abort();
+    let other = redis.join("w2", Role::Worker).await;
+    assert!(Taker::new(&other).take(10).await.is_empty());
+}
+
+#[tokio::test]
+async fn everything_is_bounded_for_all_hosts_together() {
+    let redis = Redis::start();
+    let hosts = [redis.join("a", Role::Api).await, redis.join("b", Role::Api).await];
+    let callers = [Caller::new(&hosts[0]), Caller::new(&hosts[1])];
+    let few = |app: &str| Task { most: 3, ..task(app, "x") };
+    let mut waiting = Vec::new();
+    for n in 0..3 {
+        waiting.push(ask(&callers[n % 2], few("flood")));
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let rejected = callers[1].call(few("flood")).await;
+    assert!(matches!(rejected, Answer::Rejected(Rejection::App, _)), "{rejected:?}");
+    waiting.push(ask(&callers[1], few("calm")));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(waiting.iter().all(|answer| !answer.is_finished()));
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+
+    // A rate, and one second's burst of it.
+    let rated = |deadline: u64| Task {
+        rate: Some(2.0),
+        deadline: Instant::now() + Duration::from_millis(deadline),
+        ..task("rated", "x")
+    };
+    let mut limited = 0;
+    for n in 0..4 {
+        match callers[n % 2].call(rated(50)).await {
+            Answer::Rejected(Rejection::Rate, wait) => {
+                assert!(wait <= Duration::from_millis(600), "{wait:?}");
+                limited += 1;
+            }
+            answer => assert!(matches!(answer, Answer::Expired), "{answer:?}"),
+        }
+    }
+    assert!(limited >= 1, "four in a row are more than two per second and a burst of two");
+
+    // All of it: tasks and bytes.
+    let small = Config { most_tasks: 2, most_bytes: 1_000, ..redis.config() };
+    let host = redis.join_with(small, "c", Role::Api).await;
+    let caller = Caller::new(&host);
+    let large = Task { payload: vec![0; 1_001], ..task("app", "") };
+    let rejected = caller.call(large).await;
+    assert!(matches!(rejected, Answer::Rejected(Rejection::Queue, _)), "{rejected:?}");
+    let two = [ask(&caller, task("one", "x")), ask(&caller, task("two", "x"))];
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let rejected = caller.call(task("three", "x")).await;
+    assert!(matches!(rejected, Answer::Rejected(Rejection::Queue, _)), "{rejected:?}");
+    drop(two);
+}
+
+#[tokio::test]
+async fn a_restart_of_redis_loses_no_answer() {
+    let mut redis = Redis::start();
+    let api = redis.join("a", Role::Api).await;
+    let caller = Caller::new(&api);
+    let worker = redis.join("w", Role::Worker).await;
+    let mut taker = Taker::new(&worker);
+    let held = ask(&caller, task("app", "held"));
+    let mut taken = vec![take_one(&mut taker).await];
+    let waiting = ask(&caller, task("other", "waiting"));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    redis.restart();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    // Asked when hosts know that they have lost it, if not yet that it is back.
+    let meanwhile = ask(&caller, task("app", "meanwhile"));
+    let answerer = taker.answerer();
+    let mut answered = 0;
+    while answered < 3 {
+        for task in taken.drain(..) {
+            assert!(answerer.answer(task.ticket, &task.payload).await);
+            answered += 1;
+        }
+        if answered < 3 {
+            taken = taker.take(10).await;
+        }
+    }
+    for (answer, payload) in [(held, "held"), (waiting, "waiting"), (meanwhile, "meanwhile")] {
+        let answer = answer.await.expect("no panic");
+        assert!(matches!(&answer, Answer::Answered(a) if a == payload.as_bytes()), "{answer:?}");
+    }
+    all_streams_are_empty(&mut redis.connection().await).await;
+}
+
+#[tokio::test]
+async fn changes_are_told_to_api_hosts() {
+    let redis = Redis::start();
+    let one = redis.join("a", Role::Api).await;
+    let joined = Host::join(redis.config(), Role::Api, "b".into(), "0", Load::default).await;
+    let (two, mut changes) = joined.expect("joined");
+    let _caller = Caller::new(&two);
+    one.announce("kid_a").await.expect("announced");
+    loop {
+        match changes.recv().await.expect("a change") {
+            // Of joining.
+            Change::Any => {}
+            change => break assert_eq!(change, Change::App("kid_a".into())),
+        }
+    }
+    let status = Watch::open(&redis.config()).await.expect("open").status().await.expect("one");
+    let hosts: Vec<_> = status.hosts.iter().map(|h| (h.name.as_str(), h.kind.as_str())).collect();
+    assert_eq!(hosts, [("a", "api"), ("b", "api")]);
+}
+
+#[tokio::test]
+async fn a_queue_that_cannot_be_used_says_so() {
+    let odd = Host::join(Config::new("redis//nowhere"), Role::Api, "a".into(), "0", Load::default);
+    assert!(odd.await.expect_err("no URL").to_string().contains("configuration"));
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = free.local_addr().expect("an address").port();
+    drop(free);
+    let nobody = Config::new(format!("redis://user:geheim@127.0.0.1:{port}"));
+    assert!(!format!("{nobody:?}").contains("geheim"));
+    let error = Host::join(nobody, Role::Api, "a".into(), "0", Load::default).await;
+    let error = error.expect_err("nobody is there").to_string();
+    assert!(error.contains("cannot be used") && !error.contains("geheim"), "{error}");
+}
