@@ -1,5 +1,6 @@
 // Hosts on one machine: network namespaces, each on a bridge by a veth pair. Needs root and iproute2.
 import { spawnSync } from 'node:child_process';
+import { createServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
 
 function run(command, ...args) {
@@ -21,6 +22,15 @@ export function impossible() {
   if (spawnSync('ip', ['netns', 'add', name]).status !== 0) return 'this machine lets nobody make network namespaces';
   spawnSync('ip', ['netns', 'delete', name]);
   return undefined;
+}
+
+/** A port of loopback that nobody listens on. */
+export async function freePort() {
+  const server = createServer();
+  await new Promise((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
 }
 
 /** A command line as it is run in a namespace, as another user if need be: the process is the command's own. */
@@ -83,7 +93,16 @@ export function makeNetwork() {
         /** Nothing comes or goes, and no connection is told. */
         cut: () => run('ip', 'link', 'set', outside, 'down'),
         mend: () => run('ip', 'link', 'set', outside, 'up'),
+        /** What it sends to one address gets lost. It still hears what comes from there. */
+        cutFrom: (to) => run('ip', '-n', namespace, 'route', 'add', 'blackhole', `${to}/32`),
+        mendTo: (to) => run('ip', '-n', namespace, 'route', 'delete', 'blackhole', `${to}/32`),
       };
+    },
+    /** A second address of a host. */
+    address2(host) {
+      const its = `${prefix}.${100 + namespaces.indexOf(host.namespace)}`;
+      run('ip', '-n', host.namespace, 'address', 'add', `${its}/24`, 'dev', 'eth0');
+      return its;
     },
     remove,
   };

@@ -6,18 +6,10 @@ import path from 'node:path';
 import tls from 'node:tls';
 import { setTimeout as pause } from 'node:timers/promises';
 import { end, remove, temporaryDirectory, tie } from './files.mjs';
-import { inside } from './network.mjs';
+import { freePort, inside } from './network.mjs';
 
 const MISSING = 'redis-server is missing, which these tests run against: '
   + 'install it (Debian, Ubuntu: apt-get install redis-server, or scripts/setup.sh)';
-
-export async function freePort() {
-  const server = net.createServer();
-  await new Promise((resolve, reject) => server.once('error', reject).listen(0, '127.0.0.1', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 /** An authority of our own and a certificate that it gave to `address`: their files' paths. */
 export function makeCertificates(address) {
