@@ -127,8 +127,8 @@ export async function startServer({
       if (answer.status !== 204) throw new Error(`restoring ${user}: ${answer.status} ${await answer.text()}`);
     },
     /** Makes an app and gives a handle to it. */
-    async app(name) {
-      return this.known(JSON.parse(await succeed(['app', 'create', name, '--json', ...at])));
+    async app(name, options = []) {
+      return this.known(JSON.parse(await succeed(['app', 'create', name, '--json', ...options, ...at])));
     },
     /** A handle, at this server, to an app that another made. */
     known(made) {
