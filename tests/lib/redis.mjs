@@ -45,7 +45,7 @@ export async function startRedis({
     bind: host,
     dir: directory,
     'protected-mode': 'no',
-    save: '""',
+    save: '',
     'maxmemory-policy': 'noeviction',
     appendonly: appendonly ? 'yes' : 'no',
     ...(appendonly ? { appendfsync: 'always' } : {}),
@@ -67,7 +67,8 @@ export async function startRedis({
     writeFileSync(options.aclfile, `${[...closed, ...acl].join('\n')}\n`);
   }
   const file = path.join(directory, 'redis.conf');
-  writeFileSync(file, Object.entries(options).map(([name, value]) => `${name} ${value}\n`).join(''), { mode: 0o600 });
+  const text = Object.entries(options).map(([name, value]) => `${name} ${/^[\w.:/-]+$/.test(value) ? value : JSON.stringify(String(value))}\n`);
+  writeFileSync(file, text.join(''), { mode: 0o600 });
 
   let child;
   let log = '';

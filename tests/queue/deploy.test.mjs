@@ -9,7 +9,7 @@ const answers = (what) => ({ 'endpoints/which.js': endpoint(`response.body = { w
 
 describe('apps on many hosts', { skip: lacksQueue() ?? false, concurrency: false }, () => {
   let cluster;
-  before(async () => { cluster = await startCluster({ apis: 2, workers: 2, workerArgs: ['--listen', '127.0.0.1:0'] }); });
+  before(async () => { cluster = await startCluster({ apis: 2, workers: 2 }); });
   after(() => cluster?.stop());
 
   it('hooks run around a save', async () => {
@@ -110,10 +110,13 @@ describe('apps on many hosts', { skip: lacksQueue() ?? false, concurrency: false
     assert.deepEqual(answer.body, { which: 'known' }, answer.text);
   });
 
-  it('counts what it does', async () => {
-    const { body: text, status } = await ask(`${cluster.apis[0].url}/admin/metrics`, { authorization: `Bearer ${cluster.apis[0].adminToken()}` });
+  it('counts what it does, each figure under a name of its own', async () => {
+    const server = cluster.apis[0];
+    const { body: text, status } = await ask(`${server.url}/admin/metrics`, { authorization: `Bearer ${server.adminToken()}` });
     assert.equal(status, 200, text);
-    assert.match(text, /^lode_queue_waiting /m);
-    assert.equal((await ask(`${cluster.apis[0].url}/admin/metrics`)).status, 401);
+    assert.ok(/^lode_queue_waiting \d/m.test(text), 'lode_queue_waiting is missing');
+    const names = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name);
+    assert.deepEqual(names, [...new Set(names)]);
+    assert.equal((await ask(`${server.url}/admin/metrics`)).status, 401);
   });
 });

@@ -9,7 +9,7 @@ const SCRIPTS = {
   'endpoints/fine.js': endpoint('response.body = { fine: true }; response.complete(200);'),
   // Some 20 ms of processor time.
   'endpoints/busy.js': endpoint('var sum = 0; for (var i = 0; i < 400000; i++) sum += i % 7; response.complete(200);'),
-  'endpoints/slow.js': endpoint('setTimeout(function () { response.complete(200); }, 1000);'),
+  'endpoints/slow.js': endpoint('setTimeout(function () { response.complete(200); }, 4000);'),
 };
 
 /** FNV-1a: which of the queue's 16 lanes an app is in. */
@@ -49,13 +49,12 @@ describe('fairness', { skip: lacksQueue() ?? false, concurrency: false, timeout:
 
   it('an app has so many under way and waiting, on all hosts together', async () => {
     const app = await cluster.app(SCRIPTS, { quota: { concurrency: 4, queue: 4 } });
-    // They stay for a second: whoever asks now finds them all there.
+    // They stay for four seconds: whoever asks now finds them all there.
     const answers = await Promise.all(Array.from({ length: 40 }, (_, i) => clientOf(app.at(i % 2)).master.run('slow')));
     const statuses = answers.map(({ status }) => status);
     const done = statuses.filter((status) => status === 200).length;
     assert.ok(statuses.every((status) => status === 200 || status === 429), statuses.join());
-    assert.ok(done >= 4 && done <= 16, `${done} of 40 were done: 8 may be there at once`);
-    assert.ok(statuses.includes(429));
+    assert.ok(done >= 4 && done <= 8, `${done} of 40 were done: 8 may be there at once`);
   });
 
   for (const [where, same] of [['another lane', false], ['the same lane', true]]) {

@@ -170,9 +170,10 @@ describe('hosts', { skip: lacksQueue() ?? false, concurrency: false, timeout: 18
     assert.equal((await ask(`http://${address}/healthz`)).status, 200);
     const { status, text } = await ask(`http://${address}/metrics`);
     assert.equal(status, 200);
-    assert.match(text, /^lode_queue_wait_seconds_count [1-9]/m);
-    for (const name of ['lode_queue_wait_p95_seconds', 'lode_queue_waiting', 'lode_queue_lost_total', 'lode_queue_expired_total', 'lode_queue_reconnects_total']) {
-      assert.match(text, new RegExp(`^${name} `, 'm'));
+    const names = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name);
+    assert.deepEqual(names, [...new Set(names)], 'a figure has a name of its own');
+    for (const name of ['lode_queue_wait_seconds_count','lode_queue_wait_p95_seconds', 'lode_queue_waiting', 'lode_queue_lost_total', 'lode_queue_expired_total', 'lode_queue_reconnects_total']) {
+      assert.ok(new RegExp(`^${name} \\d`, 'm').test(text), `${name} is missing`);
     }
   });
 });
