@@ -77,7 +77,11 @@ async function scenario(later) {
   const event = (name) => journal.write('event', { name });
   const killed = [];
   event('begin');
-  const load = startLoad({ app, hosts: { a: hosts.a.url, b: hosts.b.url }, journal });
+  const hasTasks = (await lode(['queue', '--help'])).code === 0;
+  if (!hasTasks) console.log('this build has no asynchronous tasks: they are left out');
+  const load = startLoad({
+    app, hosts: { a: hosts.a.url, b: hosts.b.url }, journal, kinds: hasTasks ? undefined : ['save', 'call'],
+  });
   await pause(5000);
 
   event('a worker is killed');
@@ -120,7 +124,7 @@ async function scenario(later) {
   await load.end();
   event('the load has ended');
 
-  const tasks = await settled(hosts.a, app);
+  const tasks = hasTasks ? await settled(hosts.a, app) : [];
   const rows = (collection) => postgres.ask(store,
     `SELECT e.doc->>'rid', e.doc->>'kind', e.doc->>'id', e.doc->>'run' FROM entities e JOIN collections c ON e.collection = c.id
      WHERE c.app = '${app.key}' AND c.name = '${collection}'`);

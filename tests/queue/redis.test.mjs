@@ -147,7 +147,7 @@ describe('reaching Redis', { skip, concurrency: false, timeout: 120_000 }, () =>
   });
 });
 
-/** Trusts the test's own authority, as a system does which has it among its own. */
+/** Trusts the test's own authority. */
 function trusting(redis) {
-  return { SSL_CERT_FILE: redis.certificates.authority };
+  return { LODE_QUEUE_CA: redis.certificates.authority };
 }
