@@ -81,7 +81,8 @@ async function main() {
     for (const name of round % 2 ? names.toReversed() : names) {
       for (const concurrency of concurrencies) {
         await redis.call('FLUSHALL');
-        const figures = await all[name](concurrency);
+        const { perSecond, p50Us, p99Us } = await all[name](concurrency);
+        const figures = { perSecond: Math.round(perSecond), p50Us: Math.round(p50Us), p99Us: Math.round(p99Us) };
         process.stderr.write(`round ${round + 1}: ${name}, ${concurrency}: ${JSON.stringify(figures)}\n`);
         const key = `${name} ${concurrency}`;
         if (!cells.has(key)) cells.set(key, []);

@@ -172,6 +172,7 @@ describe('hosts', { skip: lacksQueue() ?? false, concurrency: false, timeout: 18
     assert.equal(status, 200);
     const names = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name);
     assert.deepEqual(names, [...new Set(names)], 'a figure has a name of its own');
+    assert.equal(text.match(/^# EOF$/gm)?.length, 1, 'it ends once');
     for (const name of ['lode_queue_wait_seconds_count','lode_queue_wait_p95_seconds', 'lode_queue_waiting', 'lode_queue_lost_total', 'lode_queue_expired_total', 'lode_queue_reconnects_total']) {
       assert.ok(new RegExp(`^${name} \\d`, 'm').test(text), `${name} is missing`);
     }
