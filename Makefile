@@ -3,7 +3,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 LODE := target/release/lode
 
-.PHONY: run test lint bench fuzz test262 setup build js-test sdk-test bench-http api-fuzz
+.PHONY: run test lint bench fuzz test262 setup build js-test sdk-test queue-test chaos-test bench-http bench-queue api-fuzz
 
 # A server with an example app, deployed anew whenever one of its files is saved.
 APP ?= examples/bookings
@@ -34,11 +34,24 @@ sdk-test: build
 	node --test tests/hooks/*.test.mjs
 	node --test tests/api/*.test.mjs
 
+# Many hosts, with a Redis of their own between them.
+queue-test: build
+	node --test --test-concurrency=1 tests/queue/*.test.mjs
+
+# Hosts that die, are cut off and join while requests go on; as root, for its network namespaces.
+chaos-test: build
+	node --test tests/chaos/*.test.mjs
+
 # Saves with hooks beside Parse Server, an endpoint beside workerd and Deno.
 bench-http: build
 	cd bench/http && npm ci --no-audit --no-fund --silent
 	node bench/http/saves.mjs
 	node bench/http/endpoint.mjs
+
+# Tasks through Redis and back, beside background-task.
+bench-queue: build
+	cd bench/queue && npm ci --no-audit --no-fund --silent
+	node bench/queue/queue.mjs
 
 # The admin API against its own description, by schemathesis.
 api-fuzz: build

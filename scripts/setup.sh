@@ -10,6 +10,10 @@ command -v npm >/dev/null || missing+=(npm)
 command -v cc >/dev/null || missing+=(gcc)
 # The store's tests start a server of their own. Debian keeps its programs outside of PATH.
 command -v initdb >/dev/null || compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || missing+=(postgresql)
+# The queue's tests start a Redis of their own, and hosts that are network namespaces.
+command -v redis-server >/dev/null || missing+=(redis-server)
+command -v ip >/dev/null || missing+=(iproute2)
+command -v openssl >/dev/null || missing+=(openssl)
 
 if ((${#missing[@]})); then
   if command -v apt-get >/dev/null; then
@@ -19,7 +23,7 @@ if ((${#missing[@]})); then
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}"
   else
     echo "error: missing: ${missing[*]}. Install them with this system's packages" \
-      "(clang 14 or later that can target wasm32; Node.js 18 or later, with npm; PostgreSQL 15 or later for the tests)." >&2
+      "(clang 14 or later that can target wasm32; Node.js 18 or later, with npm; PostgreSQL 15 or later, Redis 7 or later, iproute2 and openssl for the tests)." >&2
     exit 1
   fi
 fi
