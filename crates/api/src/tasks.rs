@@ -149,6 +149,16 @@ pub(crate) async fn hold(api: Api) {
     }
 }
 
+/// Forgets a task, and stops its run: at once if this server is at it, else when the one that is next says that
+/// it holds it. Returns whether there was one.
+pub(crate) async fn forget(api: &Api, app: &str, id: &str) -> Result<bool, ApiError> {
+    let was_there = api.0.store.delete_task(app, id).await?;
+    if let Some(run) = at(api).remove(&(app.to_owned(), id.to_owned())) {
+        run.abort();
+    }
+    Ok(was_there)
+}
+
 /// Comes back when what this server is at has ended.
 pub(crate) async fn finished(api: &Api) {
     while !at(api).is_empty() {

@@ -115,6 +115,7 @@ impl Caller {
         let number = number.to_string();
         let deadline = link.redis_ms(task.deadline).to_string();
         let texts = [
+            task.payload.len().to_string(),
             task.most.to_string(),
             task.rate.unwrap_or(0.0).to_string(),
             config.most_tasks.to_string(),
@@ -177,7 +178,7 @@ impl Waiting {
 
     async fn take_back(&self, host: &Inner) -> bool {
         let member = format!("{}:{}", host.name, self.number);
-        let bytes = self.bytes.to_string();
+        let bytes = format!("-{}", self.bytes);
         let names = [self.lane.as_str(), &self.outstanding, LOAD];
         let args = [self.id.as_bytes(), member.as_bytes(), bytes.as_bytes()];
         let until = Instant::now() + TRAVEL;

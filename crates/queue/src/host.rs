@@ -184,7 +184,8 @@ impl Inner {
         let known = format!("{} {known}", self.role.name());
         let lease = keys::lease(&self.name);
         let lanes: Vec<String> = keys::lanes().collect();
-        let mut all = vec![lease.as_str(), HOSTS, LOAD, TURN];
+        let replies = keys::replies(&self.name);
+        let mut all = vec![lease.as_str(), HOSTS, LOAD, TURN, replies.as_str()];
         all.extend(lanes.iter().map(String::as_str));
         let ms = LEASE.as_millis().to_string();
         let args: [&[u8]; 4] =

@@ -189,7 +189,7 @@ impl Answerer {
         let (lane, outstanding) = (keys::lane(ticket.lane), keys::outstanding(&ticket.app));
         let replies = keys::replies(&ticket.host);
         let member = format!("{}:{}", ticket.host, ticket.number);
-        let bytes = ticket.bytes.to_string();
+        let bytes = format!("-{}", ticket.bytes);
         let names = [lane.as_str(), &outstanding, LOAD, &replies];
         let args: [&[u8]; 6] = [
             ticket.id.as_bytes(),

@@ -73,7 +73,7 @@ pub(crate) async fn delete(
     Path((key, task)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     api.0.apps.get(&key).await?;
-    match api.0.store.delete_task(&key, &task).await? {
+    match tasks::forget(&api, &key, &task).await? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(ApiError::new(Kind::NotFound, "there is no such task")),
     }

@@ -4,7 +4,6 @@ local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
   if string.sub(all[i + 1], 1, 3) == 'api' then
     redis.call('XADD', ARGV[2] .. all[i], '*', 'n', '0', 'k', 'changed', 'p', ARGV[1])
-    redis.call('PEXPIRE', ARGV[2] .. all[i], 600000)
   end
 end
 return #all / 2

@@ -1,5 +1,5 @@
 -- Renews a host's lease, and says who else is there.
--- KEYS: its lease, the hosts, the load, the reaper's turn, then the lanes. ARGV: its name, what is known of
+-- KEYS: its lease, the hosts, the load, the reaper's turn, its replies, then the lanes. ARGV: its name, what is known of
 -- it ("api {json}" or "worker {json}"), the lease (ms), the prefix of leases.
 -- Answers {now (ms), whether its lease had held, workers, tasks outstanding, dead hosts…}; the dead to one
 -- host per turn.
@@ -7,6 +7,13 @@ local time = redis.call('TIME')
 local held = redis.call('EXISTS', KEYS[1])
 redis.call('SET', KEYS[1], '', 'PX', ARGV[3])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+if string.sub(ARGV[2], 1, 3) == 'api' then
+  if redis.call('EXISTS', KEYS[5]) == 0 then
+    redis.call('XDEL', KEYS[5], redis.call('XADD', KEYS[5], '*', 'n', '0'))
+  end
+  -- Ten minutes: a host that was cut off finds what came meanwhile.
+  redis.call('PEXPIRE', KEYS[5], '600000')
+end
 local all = redis.call('HGETALL', KEYS[2])
 local workers = 0
 local dead = {}
@@ -21,7 +28,7 @@ end
 if turn then
   -- Counted exactly, unless somebody deleted by hand: an empty queue is the moment to begin anew.
   local left = 0
-  for i = 5, #KEYS do left = left + redis.call('XLEN', KEYS[i]) end
+  for i = 6, #KEYS do left = left + redis.call('XLEN', KEYS[i]) end
   if left == 0 then redis.call('DEL', KEYS[3]) end
 end
 local tasks = tonumber(redis.call('HGET', KEYS[3], 'tasks') or 0)

@@ -20,8 +20,7 @@ for lane = 5, #KEYS do
         redis.call('ZREM', ARGV[3] .. task.a, task.h .. ':' .. task.n)
         redis.call('HINCRBY', KEYS[3], 'tasks', -1)
         redis.call('HINCRBY', KEYS[3], 'bytes', -#task.p)
-        redis.call('XADD', ARGV[2] .. task.h, '*', 'n', task.n, 'k', 'lost', 'p', '')
-        redis.call('PEXPIRE', ARGV[2] .. task.h, 600000)
+        redis.call('XADD', ARGV[2] .. task.h, 'NOMKSTREAM', '*', 'n', task.n, 'k', 'lost', 'p', '')
         lost = lost + 1
       end
     end
