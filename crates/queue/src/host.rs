@@ -170,8 +170,8 @@ impl Host {
 }
 
 impl Inner {
-    /// Renews the lease.
-    async fn beat(&self) -> Result<(), Failure> {
+    /// Renews the lease. Returns whether it had held until now.
+    async fn beat(&self) -> Result<bool, Failure> {
         let load = (self.load)();
         let known = json!({
             "version": self.version,
@@ -214,7 +214,12 @@ impl Inner {
                 self.reap(&name).await;
             }
         }
-        Ok(())
+        Ok(held)
+    }
+
+    fn fence(&self, why: &str) {
+        tracing::error!(why, "this host has no lease any more: it gives up what it was given");
+        self.fence.send_modify(|count| *count += 1);
     }
 
     /// Answers what a dead host was given as lost.
@@ -247,7 +252,11 @@ async fn beat(inner: std::sync::Weak<Inner>) {
         let Some(inner) = inner.upgrade() else { return };
         let asked = Instant::now();
         match tokio::time::timeout(LEASE - MARGIN - BEAT, inner.beat()).await {
-            Ok(Ok(())) => {
+            Ok(Ok(held)) => {
+                if !held && !fenced {
+                    // This process stood still, or Redis has forgotten it.
+                    inner.fence("the lease had ended");
+                }
                 // The lease runs from when Redis heard of it, which is later.
                 last = asked;
                 fenced = false;
@@ -257,8 +266,7 @@ async fn beat(inner: std::sync::Weak<Inner>) {
         }
         if !fenced && last.elapsed() + BEAT > LEASE - MARGIN {
             fenced = true;
-            inner.fence.send_modify(|count| *count += 1);
-            tracing::error!("this host is cut off from the queue: it gives up what it was given");
+            inner.fence("it could not be renewed");
         }
     }
 }

@@ -16,8 +16,9 @@ use crate::task::{Taken, Ticket};
 /// Tasks taken from one lane at once at most.
 const MOST_AT_ONCE: usize = 64;
 
-/// For how long an answer is tried to be brought home: longer than Redis takes to start again.
-const STUBBORN: Duration = Duration::from_secs(30);
+/// How long an attempt to bring an answer home waits for a connection. Another follows: what is in hand is
+/// let go when Redis knows of its end, and not before.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 type Held = Arc<Mutex<HashSet<(usize, String)>>>;
 
@@ -49,7 +50,7 @@ impl Taker {
     }
 
     /// About `room` tasks, or what there is; none when a second has gone by without any, or the queue
-    /// cannot be reached. Whoever takes a task must [answer](Answerer::answer) it or let it go.
+    /// cannot be reached. Whoever takes a task must [answer](Answerer::answer) it or [give it up](Answerer::give_up).
     pub async fn take(&mut self, room: usize) -> Vec<Taken> {
         let mut given = Vec::new();
         let fresh = self.reader.is_none();
@@ -120,7 +121,7 @@ impl Taker {
             let host = self.host.clone();
             // Deleted by hand, or by a failover: nothing is left of it but that it was given.
             tokio::spawn(async move {
-                let until = Instant::now() + STUBBORN;
+                let until = Instant::now() + PATIENCE;
                 if let Ok(mut connection) = host.link.connection(until).await {
                     let mut forget = redis::cmd("XACK");
                     forget.arg(keys::lane(lane)).arg(GROUP).arg(id);
@@ -174,13 +175,13 @@ impl Answerer {
         self.settle(ticket, "answer", payload).await
     }
 
-    /// Lets a task go that will not be answered by this host.
-    pub fn let_go(&self, ticket: &Ticket) {
-        let of = (ticket.lane, ticket.id.clone());
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&of);
+    /// Answers a task as lost that this host had begun and given up. Until then it stays in hand: Redis still
+    /// has it down as this host's, and must not give it to it again.
+    pub async fn give_up(&self, ticket: Ticket) {
+        self.settle(ticket, "lost", &[]).await;
     }
 
-    /// How many tasks are taken and neither answered nor let go.
+    /// How many tasks are taken and not answered.
     pub fn held(&self) -> usize {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
@@ -199,23 +200,21 @@ impl Answerer {
             how.as_bytes(),
             payload,
         ];
-        let until = Instant::now() + STUBBORN;
         let mut sent_before = false;
         let settled = loop {
+            let until = Instant::now() + PATIENCE;
             match self.host.link.run(Script::Settle, &names, &args, until).await {
                 // Not acknowledged now: by somebody else, or by the first of two attempts.
                 Ok(value) => break value == Value::Int(1) || sent_before,
-                Err(Failure::Unknown(_)) if Instant::now() < until => sent_before = true,
-                Err(Failure::NotRun(_)) if Instant::now() < until => {
+                Err(Failure::Unknown(_)) => sent_before = true,
+                Err(Failure::NotRun(why)) => {
+                    tracing::debug!(why, "an answer cannot be brought home yet");
                     tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-                Err(failure) => {
-                    tracing::error!(?failure, "an answer could not be brought home");
-                    break false;
                 }
             }
         };
-        self.let_go(&ticket);
+        let of = (ticket.lane, ticket.id.clone());
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&of);
         if !settled {
             self.host.metrics.dropped.inc();
         }

@@ -265,6 +265,30 @@ async fn what_was_given_through_a_connection_that_broke_is_not_forgotten() {
 }
 
 #[tokio::test]
+async fn what_a_host_gave_up_is_lost_and_not_given_to_it_again() {
+    let redis = Redis::start();
+    let api = redis.join("a", Role::Api).await;
+    let caller = Caller::new(&api);
+    let worker = redis.join("w", Role::Worker).await;
+    let mut taker = Taker::new(&worker);
+    let answer = ask(&caller, task("app", "x"));
+    let taken = take_one(&mut taker).await;
+    let mut connection = redis.connection().await;
+    // Nobody gets through for a while, and connections are new after it.
+    let pause = ["PAUSE", "700", "ALL"];
+    redis::cmd("CLIENT").arg(&pause).query_async::<()>(&mut connection).await.expect("paused");
+    let answerer = taker.answerer();
+    let given_up = tokio::spawn(async move { answerer.give_up(taken.ticket).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(taker.answerer().held(), 1, "it is in hand until Redis knows");
+    given_up.await.expect("no panic");
+    assert!(matches!(answer.await.expect("no panic"), Answer::Lost(_)));
+    assert!(Taker::new(&worker).take(10).await.is_empty());
+    assert_eq!(taker.answerer().held(), 0);
+    all_streams_are_empty(&mut connection).await;
+}
+
+#[tokio::test]
 async fn deleted_entries_flushed_scripts_and_groups_do_no_harm() {
     let redis = Redis::start();
     let api = redis.join("a", Role::Api).await;

@@ -141,8 +141,8 @@ impl Runner {
                     freed.notify_one();
                     answerer.answer(ticket, &done.to_bytes()).await;
                 }
-                // Dropped, so ended: others have answered it as lost, or are about to.
-                _ = fenced.changed() => answerer.let_go(&ticket),
+                // Dropped, so ended: others have answered it as lost, or this host does when it is back.
+                _ = fenced.changed() => answerer.give_up(ticket).await,
             }
         });
     }
