@@ -41,8 +41,8 @@ export async function load({ origin, request, expect, connections, ms, warmUp })
   };
 }
 
-/** A process and all that it started. */
-function tree(root) {
+/** The ids of a process and all that it started. */
+export function tree(root) {
   const parents = new Map();
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;

@@ -1,0 +1,122 @@
+// What Redis costs beside the embedded queue, and what a second worker is worth. Writes ../results/hosts.json and prints
+// tables. Everything shares this machine's processors, so the second question is asked of runs that take far more of
+// them than all the rest: then workers are the bottleneck, each pinned to a processor of its own.
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { startCluster } from '../../tests/lib/cluster.mjs';
+import { startServer } from '../../tests/lib/server.mjs';
+import { clientOf } from '../../tests/lib/http.mjs';
+import { load, tree } from '../http/load.mjs';
+
+const { values } = parseArgs({ options: {
+  ms: { type: 'string', default: '4000' },
+  rounds: { type: 'string', default: '5' },
+  out: { type: 'string', default: fileURLToPath(new URL('../results/hosts.json', import.meta.url)) },
+} });
+const MS = Number(values.ms);
+const ROUNDS = Number(values.rounds);
+
+const SCRIPTS = {
+  'endpoints/nothing.js': 'function onRequest(request, response, modules) { response.complete(200, {}); }',
+  // About 20 ms of processor time.
+  'endpoints/busy.js': `function fib(n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }
+    function onRequest(request, response, modules) { response.complete(200, { n: fib(25) }); }`,
+};
+// What one app may have is not what is measured.
+const SETTINGS = { quota: { concurrency: 500 }, limits: { cpuMs: 2000 } };
+
+const median = (numbers) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
+
+function target(url, app, endpoint) {
+  const client = clientOf(app);
+  return {
+    client,
+    origin: url,
+    request: {
+      path: `/rpc/${app.key}/custom/${endpoint}`,
+      method: 'POST',
+      headers: {
+        authorization: `Basic ${Buffer.from(`${app.key}:${app.masterSecret}`).toString('base64')}`,
+        'content-type': 'application/json',
+        'x-kinvey-api-version': '4',
+      },
+      body: '{}',
+    },
+    expect: 200,
+  };
+}
+
+async function overhead() {
+  const cluster = await startCluster({ workers: 1 });
+  const alone = await startServer({ store: cluster.postgres.database() });
+  try {
+    const shared = await cluster.app(SCRIPTS, SETTINGS);
+    const own = await alone.app('app');
+    await own.settings(SETTINGS);
+    await own.deploy(SCRIPTS);
+    const systems = {
+      embedded: target(alone.url, own, 'nothing'),
+      redis: target(cluster.apis[0].url, shared, 'nothing'),
+    };
+    const rows = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      const order = Object.entries(systems);
+      for (const [system, of] of round % 2 ? order.toReversed() : order) {
+        for (const connections of [1, 32]) {
+          const { per_s, p50_us, p99_us } = await load({ ...of, connections, ms: MS, warmUp: MS / 4 });
+          rows.push({ system, connections, per_s, p50_us, p99_us });
+        }
+      }
+    }
+    return [1, 32].flatMap((connections) => Object.keys(systems).map((system) => {
+      const of = rows.filter((row) => row.system === system && row.connections === connections);
+      const middle = (name) => median(of.map((row) => row[name]));
+      return { system, connections, per_s: middle('per_s'), p50_us: middle('p50_us'), p99_us: middle('p99_us') };
+    }));
+  } finally {
+    await alone.stop();
+    await cluster.stop();
+  }
+}
+
+const pin = (host, processor) => {
+  for (const pid of tree(host.pid)) execFileSync('taskset', ['-a', '-c', '-p', `${processor}`, `${pid}`], { stdio: 'ignore' });
+};
+
+async function workers() {
+  const cluster = await startCluster({ workers: 1, workerArgs: ['--children', '1'] });
+  try {
+    const app = await cluster.app(SCRIPTS, SETTINGS);
+    const of = target(cluster.apis[0].url, app, 'busy');
+    const measure = () => load({ ...of, connections: 32, ms: MS, warmUp: MS / 2 });
+    const rows = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      pin(cluster.workers[0], 0);
+      const one = await measure();
+      pin(await cluster.addWorker(), 1);
+      const two = await measure();
+      await cluster.workers.pop().stop();
+      rows.push({ one: one.per_s, two: two.per_s, p50_us: [one.p50_us, two.p50_us], ratio: two.per_s / one.per_s });
+    }
+    return { rounds: rows, ratio: median(rows.map((row) => row.ratio)) };
+  } finally {
+    await cluster.stop();
+  }
+}
+
+const before = loadavg();
+const result = {
+  machine: { cpu: cpus()[0].model, cores: cpus().length },
+  ms: MS,
+  overhead: await overhead(),
+  second_worker: await workers(),
+  loadAverage: { before, after: loadavg() },
+};
+writeFileSync(values.out, `${JSON.stringify(result, null, 1)}\n`);
+console.table(result.overhead);
+console.table(result.second_worker.rounds);
+console.log(`a second worker: ${result.second_worker.ratio.toFixed(2)} times`);
+process.exit(0);
