@@ -24,7 +24,7 @@ impl Store {
         if check_id(id).is_err() {
             return Ok(None); // Nothing can have been stored under it.
         }
-        self.read((At::from(at), id.to_owned()), |(at, id), c| {
+        self.look_up((At::from(at), id.to_owned()), |(at, id), c| {
             Box::pin(async move {
                 let Some(known) = known(c, at).await? else { return Ok(None) };
                 let sql = "SELECT doc FROM entities WHERE collection = $1 AND id = $2";
