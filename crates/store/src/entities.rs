@@ -1,5 +1,6 @@
 //! Documents: reading, inserting, and what is remembered of those that are gone.
 
+use std::borrow::Borrow;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -122,9 +123,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Duplicate`] names an id that is there already, or twice among these;
     /// [`StoreError::Invalid`]; [`StoreError::NoApp`].
-    pub async fn insert(&self, at: Place<'_>, documents: Vec<Document>) -> Result<(), StoreError> {
-        let rows = documents.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
-        drop(documents);
+    pub async fn insert(
+        &self,
+        at: Place<'_>,
+        documents: impl IntoIterator<Item: Borrow<Document>>,
+    ) -> Result<(), StoreError> {
+        let rows = documents.into_iter().map(|document| encode(document.borrow()));
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
         if rows.is_empty() {
             return Ok(());
         }
