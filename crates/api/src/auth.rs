@@ -130,15 +130,17 @@ pub(crate) async fn identify(
         }
         Credentials::Basic(name, given) => {
             let credential = log_in(api, app, &name, given).await?;
-            user(api, app, &credential.user_id, None).await
+            let at = Place { app: &app.key, collection: "user" };
+            let document = api.store.get(at, &credential.user_id).await?;
+            user(&credential.user_id, document, None)
         }
         Credentials::Token(token) => {
             let hash = secret::hash(&token);
-            let session = api.store.session(&hash).await?.ok_or_else(wrong)?;
+            let (session, document) = api.store.session(&hash).await?.ok_or_else(wrong)?;
             if session.app != *app.key || session.expires_ms < time::now_ms() {
                 return Err(wrong());
             }
-            user(api, app, &session.user_id, Some(hash)).await
+            user(&session.user_id, document, Some(hash))
         }
     }
 }
@@ -166,15 +168,12 @@ pub(crate) async fn log_in(
     known.ok_or_else(|| ApiError::new(Kind::InvalidCredentials, ""))
 }
 
-/// A user of the app, as who they are now.
-pub(crate) async fn user(
-    api: &Inner,
-    app: &App,
+/// The user with this id, by their document.
+pub(crate) fn user(
     id: &str,
+    document: Option<Document>,
     session: Option<[u8; 32]>,
 ) -> Result<Identity, ApiError> {
-    let at = Place { app: &app.key, collection: "user" };
-    let document = api.store.get(at, id).await?;
     let document = document.ok_or_else(|| ApiError::new(Kind::InvalidCredentials, ""))?;
     if is_disabled(&document) {
         return Err(ApiError::new(Kind::InvalidCredentials, "the user is disabled"));

@@ -124,7 +124,7 @@ pub(crate) async fn group(
     let mut group = Group::parse(&Value::Object(body.object()?))?;
     group.condition = access.narrow(Act::Read, group.condition)?;
     let groups = call.api.0.store.group(call.place(&collection), &group).await?;
-    Ok(answer(StatusCode::OK, &groups.into_iter().map(Value::Object).collect()))
+    Ok(answer(StatusCode::OK, &groups.into_iter().map(Value::Object).collect::<Value>()))
 }
 
 /// `GET /appdata/:app/:collection/_deltaset?since=…`: what changed and what went since a time.
@@ -177,7 +177,7 @@ pub(crate) async fn insert(
         Before::Answered(response) => return Ok(response),
         Before::Going(going) => going,
     };
-    let result = match going.body.take() {
+    let result = match going.body.take().unwrap_or_default() {
         Value::Array(items) if items.len() <= MOST_AT_ONCE => {
             let (mut entities, mut errors) = (Vec::new(), Vec::new());
             for (index, item) in items.into_iter().enumerate() {
@@ -199,7 +199,6 @@ pub(crate) async fn insert(
         }
         item => Value::Object(insert_one(&call, &collection, item).await?),
     };
-    going.body.clone_from(&result);
     call.after(operation, going, StatusCode::CREATED, result).await
 }
 
@@ -208,7 +207,7 @@ async fn insert_one(call: &Call, collection: &str, item: Value) -> Result<Docume
         return Err(ApiError::new(Kind::BadRequest, "an entity is a JSON object"));
     };
     let document = new_entity(call, document)?;
-    call.api.0.store.insert(call.place(collection), vec![document.clone()]).await?;
+    call.api.0.store.insert(call.place(collection), [&document]).await?;
     Ok(document)
 }
 
@@ -246,11 +245,10 @@ pub(crate) async fn replace(
         Before::Answered(response) => return Ok(response),
         Before::Going(going) => going,
     };
-    let Value::Object(document) = going.body.take() else {
+    let Some(Value::Object(document)) = going.body.take() else {
         return Err(ApiError::new(Kind::BadRequest, "an entity is a JSON object"));
     };
     let written = replace_entity(&call, &collection, &id, &access, document).await?;
-    going.body = Value::Object(written.clone());
     call.after(operation, going, StatusCode::OK, Value::Object(written)).await
 }
 

@@ -21,14 +21,14 @@ pub(crate) async fn find(Path(_): Path<String>, call: Call) -> Answer {
     let access = call.access(FILES).await?;
     let params = query::as_object(&call.params)?;
     let found = find_readable(&call, FILES, &access, &params).await?;
-    Ok(answer(StatusCode::OK, &found.into_iter().map(Value::Object).collect()))
+    Ok(answer(StatusCode::OK, &found.into_iter().map(Value::Object).collect::<Value>()))
 }
 
 /// `POST /blob/:app`.
 pub(crate) async fn create(Path(_): Path<String>, call: Call, body: Body) -> Answer {
     call.not_app()?;
     let document = new_entity(&call, body.object_or_empty()?)?;
-    call.api.0.store.insert(call.place(FILES), vec![document.clone()]).await?;
+    call.api.0.store.insert(call.place(FILES), [&document]).await?;
     Ok(answer(StatusCode::CREATED, &Value::Object(document)))
 }
 

@@ -90,13 +90,13 @@ pub(crate) async fn delete_group(Path((_, id)): Path<(String, String)>, call: Ca
 
 async fn create(call: &Call, collection: &str, body: Body) -> Answer {
     let document = new_entity(call, body.object()?)?;
-    call.api.0.store.insert(call.place(collection), vec![document.clone()]).await?;
+    call.api.0.store.insert(call.place(collection), [&document]).await?;
     Ok(answer(StatusCode::CREATED, &Value::Object(document)))
 }
 
 async fn list(call: &Call, collection: &str, query: &Query) -> Answer {
     let found = call.api.0.store.find(call.place(collection), query).await?;
-    Ok(answer(StatusCode::OK, &found.into_iter().map(Value::Object).collect()))
+    Ok(answer(StatusCode::OK, &found.into_iter().map(Value::Object).collect::<Value>()))
 }
 
 async fn get(call: &Call, collection: &str, id: &str, access: &Access) -> Answer {

@@ -4,11 +4,12 @@
 
 use axum::response::Response;
 use http::StatusCode;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::call::{Call, json as answer};
 use crate::error::ApiError;
-use crate::run::{Ran, What};
+use crate::run::{Ran, What, parsed};
 
 /// The operation that hooks are around.
 #[derive(Clone, Copy)]
@@ -23,11 +24,32 @@ pub(crate) struct Operation<'a> {
 
 /// A request that its pre-hook let go on.
 pub(crate) struct Going {
-    /// Its body, `null` for none.
-    pub(crate) body: Value,
+    /// Its body, `null` for none. An operation that writes takes it: what was written is the request's body
+    /// from then on.
+    pub(crate) body: Option<Value>,
     /// Its query string's parameters, an object.
     pub(crate) params: Value,
     temp: Value,
+}
+
+/// What a hook is given.
+#[derive(Serialize)]
+struct HookRequest<'a> {
+    #[serde(flatten)]
+    request: Map<String, Value>,
+    body: &'a Value,
+    params: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response: Option<HookResponse<'a>>,
+}
+
+/// What a post-hook is given of the response.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HookResponse<'a> {
+    status_code: u16,
+    headers: Map<String, Value>,
+    body: &'a Value,
 }
 
 /// What became of a request before its operation.
@@ -47,25 +69,24 @@ impl Call {
         body: Value,
         params: Value,
     ) -> Result<Before, ApiError> {
-        let mut going = Going { body, params, temp: json!({}) };
         let what = What::Hook { collection: operation.collection, names: operation.pre };
         if self.skips_hooks() || !self.has(what) {
-            return Ok(Before::Going(going));
+            return Ok(Before::Going(Going { body: Some(body), params, temp: json!({}) }));
         }
-        let request = self.hook_request(operation, &going);
+        let request = HookRequest {
+            request: self.hook_request(operation, json!({})),
+            body: &body,
+            params: &params,
+            response: None,
+        };
         Ok(match self.run_handler(what, request).await? {
-            None => Before::Going(going),
+            None => Before::Going(Going { body: Some(body), params, temp: json!({}) }),
             Some(Ran::Answered(response)) => Before::Answered(response),
-            Some(Ran::Continued { body, params, temp }) => {
-                if let Some(body) = body {
-                    going.body = body;
-                }
-                if let Some(params) = params {
-                    going.params = params;
-                }
-                going.temp = temp;
-                Before::Going(going)
-            }
+            Some(Ran::Continued { body: left, params: changed, temp }) => Before::Going(Going {
+                body: Some(parsed(left)?.unwrap_or(body)),
+                params: changed.unwrap_or(params),
+                temp,
+            }),
         })
     }
 
@@ -81,10 +102,13 @@ impl Call {
         if self.skips_hooks() || !self.has(what) {
             return Ok(answer(status, &result));
         }
-        let mut request = self.hook_request(operation, &going);
-        request.insert("tempObjectStore".into(), going.temp);
-        let response = json!({ "statusCode": status.as_u16(), "headers": {}, "body": &result });
-        request.insert("response".into(), response);
+        let headers = Map::new();
+        let request = HookRequest {
+            request: self.hook_request(operation, going.temp),
+            body: going.body.as_ref().unwrap_or(&result),
+            params: &going.params,
+            response: Some(HookResponse { status_code: status.as_u16(), headers, body: &result }),
+        };
         Ok(match self.run_handler(what, request).await? {
             None => answer(status, &result),
             Some(Ran::Answered(response)) => response,
@@ -98,14 +122,13 @@ impl Call {
         self.app.broken.is_some() || what.find(&self.app).is_some()
     }
 
-    fn hook_request(&self, operation: Operation<'_>, going: &Going) -> Map<String, Value> {
+    fn hook_request(&self, operation: Operation<'_>, temp: Value) -> Map<String, Value> {
         let mut request = self.request_object();
+        request.insert("tempObjectStore".into(), temp);
         request.insert("collectionName".into(), operation.collection.into());
         if let Some(id) = operation.id {
             request.insert("entityId".into(), id.into());
         }
-        request.insert("body".into(), going.body.clone());
-        request.insert("params".into(), going.params.clone());
         request
     }
 }

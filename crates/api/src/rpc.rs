@@ -34,9 +34,7 @@ pub(crate) async fn custom(
         }
         Some(Ran::Answered(response)) => Ok(response),
         // An endpoint has nothing to go on with: it answers what it left.
-        Some(Ran::Continued { body, .. }) => {
-            Ok(answer(StatusCode::OK, &body.unwrap_or(Value::Null)))
-        }
+        Some(Ran::Continued { body, .. }) => Ok(answer(StatusCode::OK, &body)),
     }
 }
 

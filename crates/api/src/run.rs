@@ -7,7 +7,8 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use lode_worker::broker::Origin;
 use lode_worker::master::{Overload, Report, Task};
-use lode_worker::{Limit, MAX_TEXT, Outcome};
+use lode_worker::{Json, Limit, MAX_TEXT, Outcome};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::apps::App;
@@ -46,18 +47,60 @@ pub(crate) enum Ran {
     /// It answered the client.
     Answered(Response),
     /// It let the request go on.
-    Continued { body: Option<Value>, params: Option<Value>, temp: Value },
+    Continued { body: Option<Json>, params: Option<Value>, temp: Value },
+}
+
+/// A request object with what `modules.backendContext` and `modules.requestContext` are made of.
+#[derive(Serialize)]
+struct Given<'a, R> {
+    #[serde(flatten)]
+    request: R,
+    backend: Backend<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Backend<'a> {
+    app_key: &'a str,
+    app_secret_token: &'a str,
+    master_token: &'a str,
+    api_host: &'a str,
+    security_context: &'a str,
+    authenticated: Option<Authenticated<'a>>,
+    api_version: u32,
+    client_app_version: Option<&'a str>,
+    custom_request_properties: Value,
+    request_id: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Authenticated<'a> {
+    user_id: &'a str,
+    username: &'a str,
+    roles: &'a [String],
+}
+
+/// What a script left, read.
+///
+/// # Errors
+/// It is nested too deeply. Blame: the script.
+pub(crate) fn parsed(json: Option<Json>) -> Result<Option<Value>, ApiError> {
+    let deep = "the script's result is nested too deeply";
+    json.map(|json| serde_json::from_str(json.get()))
+        .transpose()
+        .map_err(|_| ApiError::new(Kind::BLRuntimeError, deep))
 }
 
 impl Call {
-    /// Runs a handler with a request object; `None` if there is no such handler.
+    /// Runs a handler with a request, which is an object; `None` if there is no such handler.
     ///
     /// # Errors
     /// What its outcome means for the client.
     pub(crate) async fn run_handler(
         &self,
         what: What<'_>,
-        mut request: Map<String, Value>,
+        request: impl Serialize,
     ) -> Result<Option<Ran>, ApiError> {
         if let Some(broken) = &self.app.broken {
             return Err(broken.clone());
@@ -66,8 +109,8 @@ impl Call {
         let endpoint = if let What::Endpoint(name) = what { Some(name) } else { None };
         let run = Run::within(self.run.as_deref(), &self.app.key, &self.budget, endpoint)?;
         let limits = self.budget.begin(&self.app.limits)?;
-        request.insert("backend".into(), self.backend(&run));
-        let request: Arc<str> = Value::from(request).to_string().into();
+        let given = Given { request, backend: self.backend(&run) };
+        let request: Arc<str> = serde_json::to_string(&given).map_err(ApiError::internal)?.into();
         if request.len() > MAX_TEXT {
             let debug = "the request is larger than a script can be given";
             return Err(ApiError::new(Kind::RequestTooLarge, debug));
@@ -117,19 +160,13 @@ impl Call {
                 )));
             }
             Outcome::Continued { body, params, temp_object_store, custom_request_properties } => {
-                let parse = |json: Option<lode_worker::Json>| {
-                    json.map(|json| serde_json::from_str(json.get())).transpose()
-                };
-                let read = |_| {
-                    ApiError::new(Kind::BLRuntimeError, "the script's result is nested too deeply")
-                };
-                if let Some(custom) = parse(custom_request_properties).map_err(read)? {
+                if let Some(custom) = parsed(custom_request_properties)? {
                     *self.custom.lock().unwrap_or_else(PoisonError::into_inner) = Some(custom);
                 }
                 return Ok(Ran::Continued {
-                    body: parse(body).map_err(read)?,
-                    params: parse(params).map_err(read)?,
-                    temp: parse(temp_object_store).map_err(read)?.unwrap_or_else(|| json!({})),
+                    body,
+                    params: parsed(params)?,
+                    temp: parsed(temp_object_store)?.unwrap_or_else(|| json!({})),
                 });
             }
             Outcome::Error(error) => {
@@ -197,26 +234,24 @@ impl Call {
         request
     }
 
-    /// What `modules.backendContext` and `modules.requestContext` are made of.
-    fn backend(&self, run: &Run) -> Value {
-        let authenticated = self.identity.user().map(
-            |user| json!({ "userId": *user.id, "username": user.username, "roles": user.roles }),
-        );
+    fn backend<'a>(&'a self, run: &'a Run) -> Backend<'a> {
         let custom = self.custom.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut api = self.api.0.config.url.to_string();
-        api.truncate(api.trim_end_matches('/').len());
-        json!({
-            "appKey": *self.app.key,
-            "appSecretToken": run.app_token,
-            "masterToken": run.master_token,
-            "apiHost": api,
-            "securityContext": self.identity.security_context(),
-            "authenticated": authenticated,
-            "apiVersion": self.api_version(),
-            "clientAppVersion": self.header("x-kinvey-client-app-version"),
-            "customRequestProperties": custom.unwrap_or_else(|| json!({})),
-            "requestId": self.trace.id,
-        })
+        Backend {
+            app_key: &self.app.key,
+            app_secret_token: &run.app_token,
+            master_token: &run.master_token,
+            api_host: self.api.0.config.url.as_str().trim_end_matches('/'),
+            security_context: self.identity.security_context(),
+            authenticated: self.identity.user().map(|user| Authenticated {
+                user_id: &user.id,
+                username: &user.username,
+                roles: &user.roles,
+            }),
+            api_version: self.api_version(),
+            client_app_version: self.header("x-kinvey-client-app-version"),
+            custom_request_properties: custom.unwrap_or_else(|| json!({})),
+            request_id: &self.trace.id,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use lode_store::{TaskEnd, TaskRecord};
+use lode_store::{Place, TaskEnd, TaskRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
@@ -222,7 +222,10 @@ async fn call(api: &Api, task: &TaskRecord, content: &Content) -> Result<(), Api
     let app = api.0.apps.get(&task.app).await?;
     let identity = match &content.user {
         None => Identity::Master,
-        Some(user) => auth::user(&api.0, &app, user, None).await?,
+        Some(id) => {
+            let place = Place { app: &task.app, collection: "user" };
+            auth::user(id, api.0.store.get(place, id).await?, None)?
+        }
     };
     let mut headers = HeaderMap::new();
     for (name, value) in &content.headers {

@@ -38,7 +38,7 @@ pub(crate) async fn sign_up(Path(_): Path<String>, call: Call, body: Body) -> An
         Before::Answered(response) => return Ok(response),
         Before::Going(going) => going,
     };
-    let Value::Object(mut document) = going.body.take() else {
+    let Some(Value::Object(mut document)) = going.body.take() else {
         return Err(ApiError::new(Kind::BadRequest, "a user is a JSON object"));
     };
     let username = match document.remove("username") {
@@ -59,13 +59,12 @@ pub(crate) async fn sign_up(Path(_): Path<String>, call: Call, body: Body) -> An
     let known = call.api.0.store.set_credential(&call.app.key, &credential).await;
     known.map_err(taken)?;
     let place = call.place(USERS);
-    if let Err(error) = call.api.0.store.insert(place, vec![document.clone()]).await {
+    if let Err(error) = call.api.0.store.insert(place, [&document]).await {
         call.api.0.store.remove_credential(&call.app.key, &id).await?;
         return Err(error.into());
     }
     let token = open_session(&call, &id).await?;
     document["_kmd"]["authtoken"] = token.into();
-    going.body = Value::Object(document.clone());
     call.after(operation, going, StatusCode::CREATED, Value::Object(document)).await
 }
 
@@ -78,13 +77,14 @@ pub(crate) async fn log_in(Path(_): Path<String>, call: Call, body: Body) -> Ans
         Before::Answered(response) => return Ok(response),
         Before::Going(going) => going,
     };
-    if going.body.get("_socialIdentity").is_some() {
+    let given = |name| going.body.as_ref().and_then(|body| body.get(name));
+    if given("_socialIdentity").is_some() {
         let debug = "logins by other services are not available";
         return Err(ApiError::new(Kind::FeatureUnavailable, debug));
     }
     let missing = |what| ApiError::new(Kind::IncompleteRequestBody, format!("{what} is missing"));
-    let username = going.body.get("username").ok_or_else(|| missing("username"))?;
-    let password = going.body.get("password").ok_or_else(|| missing("password"))?;
+    let username = given("username").ok_or_else(|| missing("username"))?;
+    let password = given("password").ok_or_else(|| missing("password"))?;
     let (username, password) = (text(username, "username")?, text(password, "password")?);
     let credential = auth::log_in(&call.api.0, &call.app, &username, password).await?;
     let document = call.api.0.store.get(call.place(USERS), &credential.user_id).await?;
@@ -203,7 +203,7 @@ pub(crate) async fn look_up(Path(_): Path<String>, call: Call, body: Body) -> An
         user.retain(|field, _| DISCOVERABLE.contains(&field.as_str()));
         Value::Object(user)
     });
-    Ok(answer(StatusCode::OK, &shown.collect()))
+    Ok(answer(StatusCode::OK, &shown.collect::<Value>()))
 }
 
 /// `PUT /user/:app/:id`: replaces a user's document, and their name or password where it has one.
@@ -221,7 +221,7 @@ pub(crate) async fn update(
         Before::Answered(response) => return Ok(response),
         Before::Going(going) => going,
     };
-    let Value::Object(mut document) = going.body.take() else {
+    let Some(Value::Object(mut document)) = going.body.take() else {
         return Err(ApiError::new(Kind::BadRequest, "a user is a JSON object"));
     };
     let before = call.api.0.store.get(call.place(USERS), &id).await?;
@@ -255,7 +255,6 @@ pub(crate) async fn update(
             written["_kmd"]["authtoken"] = token.into();
         }
     }
-    going.body = Value::Object(written.clone());
     call.after(operation, going, StatusCode::OK, Value::Object(written)).await
 }
 

@@ -1,7 +1,7 @@
 //! What an operation runs on: one connection to either database, so that each operation is written once.
 //!
 //! Operations are `async`. On PostgreSQL they wait for the network; on SQLite every statement is done when
-//! it returns, so an operation's future is ready when it is first polled, on a thread of the store's own.
+//! it returns, so an operation's future is ready when it is first polled.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

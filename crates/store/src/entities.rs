@@ -1,5 +1,6 @@
 //! Documents: reading, inserting, and what is remembered of those that are gone.
 
+use std::borrow::Borrow;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -24,7 +25,7 @@ impl Store {
         if check_id(id).is_err() {
             return Ok(None); // Nothing can have been stored under it.
         }
-        self.read((At::from(at), id.to_owned()), |(at, id), c| {
+        self.look_up((At::from(at), id.to_owned()), |(at, id), c| {
             Box::pin(async move {
                 let Some(known) = known(c, at).await? else { return Ok(None) };
                 let sql = "SELECT doc FROM entities WHERE collection = $1 AND id = $2";
@@ -122,9 +123,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Duplicate`] names an id that is there already, or twice among these;
     /// [`StoreError::Invalid`]; [`StoreError::NoApp`].
-    pub async fn insert(&self, at: Place<'_>, documents: Vec<Document>) -> Result<(), StoreError> {
-        let rows = documents.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
-        drop(documents);
+    pub async fn insert(
+        &self,
+        at: Place<'_>,
+        documents: impl IntoIterator<Item: Borrow<Document>>,
+    ) -> Result<(), StoreError> {
+        let rows = documents.into_iter().map(|document| encode(document.borrow()));
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
         if rows.is_empty() {
             return Ok(());
         }

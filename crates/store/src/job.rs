@@ -34,6 +34,28 @@ pub(crate) trait Job: Send {
     fn answer(self: Box<Self>, end: Result<(), StoreError>);
 }
 
+/// Runs an operation on a SQLite connection. A panic (of a caller's `decide`, say) ends this operation, never
+/// the thread that serves all.
+pub(crate) fn now<A, T, F>(
+    arguments: &A,
+    operation: &F,
+    connection: &Connection<'_>,
+) -> Result<T, StoreError>
+where
+    F: Operation<A, T>,
+{
+    catch_unwind(AssertUnwindSafe(|| {
+        let mut future = pin!(operation(arguments, connection));
+        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => {
+                Err(StoreError::Unavailable("an operation waited on a SQLite thread".into()))
+            }
+        }
+    }))
+    .unwrap_or_else(|_| Err(StoreError::Unavailable("an operation panicked".into())))
+}
+
 struct Asked<A, T, F> {
     arguments: A,
     operation: F,
@@ -66,17 +88,7 @@ where
     }
 
     fn run(&mut self, connection: &Connection<'_>) -> bool {
-        // A panic (of a caller's `decide`, say) ends this operation, never the thread that serves all.
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let mut future = pin!((self.operation)(&self.arguments, connection));
-            match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                Poll::Ready(outcome) => outcome,
-                Poll::Pending => {
-                    Err(StoreError::Unavailable("an operation waited on a SQLite thread".into()))
-                }
-            }
-        }))
-        .unwrap_or_else(|_| Err(StoreError::Unavailable("an operation panicked".into())));
+        let outcome = now(&self.arguments, &self.operation, connection);
         let kept = outcome.is_ok();
         self.outcome = Some(outcome);
         kept

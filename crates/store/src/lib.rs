@@ -2,7 +2,8 @@
 //! PostgreSQL.
 //!
 //! Every operation is written once, over one `Connection` type; the two databases differ in how they
-//! are reached. SQLite: one thread writes with group commit, several read. PostgreSQL: a pool.
+//! are reached. SQLite: one thread writes with group commit, several read, and single documents are read
+//! where they are asked for. PostgreSQL: a pool.
 #![forbid(unsafe_code)]
 
 use std::path::Path;
@@ -94,6 +95,20 @@ impl Store {
     {
         match &*self.0 {
             Database::Sqlite(sqlite) => sqlite.read(arguments, operation).await,
+            Database::Postgres(postgres) => postgres.direct(arguments, operation).await,
+        }
+    }
+
+    /// Runs an operation that reads a few rows by their keys and does nothing that takes long: the caller's
+    /// own thread may be what does it.
+    async fn look_up<A, T, F>(&self, arguments: A, operation: F) -> Result<T, StoreError>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+        F: Operation<A, T>,
+    {
+        match &*self.0 {
+            Database::Sqlite(sqlite) => sqlite.look_up(arguments, operation).await,
             Database::Postgres(postgres) => postgres.direct(arguments, operation).await,
         }
     }

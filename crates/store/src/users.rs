@@ -4,7 +4,7 @@ use crate::collections::need_app;
 use crate::connection::{Connection, Param, Row};
 use crate::document::{check_id, check_name};
 use crate::time::now_ms;
-use crate::{Credential, Session, Store, StoreError};
+use crate::{Credential, Document, Session, Store, StoreError};
 
 impl Store {
     /// Sets a user's name and password's hash, whether or not the user had some.
@@ -179,16 +179,23 @@ impl Store {
         .await
     }
 
-    /// The session with this token, by SHA-256. It may have expired.
+    /// The session with this token, by SHA-256, and its user's document if there is one. The session may have
+    /// expired.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn session(&self, token_hash: &[u8; 32]) -> Result<Option<Session>, StoreError> {
-        self.read(*token_hash, |token_hash, c| {
+    pub async fn session(
+        &self,
+        token_hash: &[u8; 32],
+    ) -> Result<Option<(Session, Option<Document>)>, StoreError> {
+        self.look_up(*token_hash, |token_hash, c| {
             Box::pin(async move {
-                let sql = "SELECT token_hash, app, user_id, created_ms, expires_ms FROM sessions
-                    WHERE token_hash = $1";
-                c.first(sql, &[token_hash.into()], session).await
+                let sql = "SELECT s.token_hash, s.app, s.user_id, s.created_ms, s.expires_ms, e.doc
+                    FROM sessions s
+                    LEFT JOIN collections c ON c.app = s.app AND c.name = 'user'
+                    LEFT JOIN entities e ON e.collection = c.id AND e.id = s.user_id
+                    WHERE s.token_hash = $1";
+                c.first(sql, &[token_hash.into()], |row| Ok((session(row)?, row.json(5)?))).await
             })
         })
         .await

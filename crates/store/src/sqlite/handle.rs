@@ -14,7 +14,7 @@ use crate::{SLOWEST_QUERY, StoreError};
 /// Instructions of SQLite's machine between two looks at the clock: less than a millisecond.
 const INSTRUCTIONS: i32 = 20_000;
 
-/// A connection that one thread owns.
+/// A connection that one thread has at a time.
 pub(crate) struct Handle {
     // The mutex is never waited for. It makes the handle `Sync`, so that the operations' futures, which
     // are the same for both databases, are `Send`.

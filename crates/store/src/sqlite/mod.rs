@@ -1,18 +1,19 @@
-//! SQLite in a data directory: one thread writes, several read.
+//! SQLite in a data directory: one thread writes, several read, and whoever asks for one row reads it.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
+use std::num::NonZero;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::{Connection as Database, OpenFlags};
 
 use crate::StoreError;
 use crate::connection::Connection;
-use crate::job::{Job, Operation, job};
+use crate::job::{self, Job, Operation, job};
 use crate::migrations;
 
 mod handle;
@@ -36,6 +37,9 @@ pub(crate) struct Sqlite {
     writes: Option<Sender<Box<dyn Job>>>,
     reads: Option<Sender<Box<dyn Job>>>,
     threads: Vec<JoinHandle<()>>,
+    /// Connections that read on the thread that asks; the one used last comes first, its pages are in the
+    /// processor's cache.
+    idle: Mutex<Vec<Handle>>,
 }
 
 impl Sqlite {
@@ -67,17 +71,20 @@ impl Sqlite {
             // Held to the end: another process may open the directory only when nothing here writes.
             drop(lock);
         })?);
+        let reading = || {
+            let database = open_reading(&file);
+            Handle::new(database.map_err(|e| fail("opening the database for reading in", &e))?)
+        };
         for _ in 0..readers() {
-            let handle = Handle::new(
-                open_reading(&file).map_err(|e| fail("opening the database for reading in", &e))?,
-            )?;
+            let handle = reading()?;
             let jobs = Arc::clone(&read_jobs);
             threads.push(spawn("store-reader", move || read(&handle, &jobs))?);
         }
         // Readers end first: the last connection to close folds the log into the file, and only the
         // writer's may write.
         threads.reverse();
-        Ok(Self { writes: Some(writes), reads: Some(reads), threads })
+        let idle = (0..processors()).map(|_| reading()).collect::<Result<_, _>>()?;
+        Ok(Self { writes: Some(writes), reads: Some(reads), threads, idle: Mutex::new(idle) })
     }
 
     /// Runs an operation in a transaction, together with others that wait. It is on disk when this returns.
@@ -99,6 +106,25 @@ impl Sqlite {
     {
         ask(self.reads.as_ref(), arguments, operation).await
     }
+
+    /// Runs an operation that reads a few rows by their keys, here and now where a connection is idle: that
+    /// takes less than handing it to another thread and being woken by it.
+    pub(crate) async fn look_up<A, T, F>(&self, arguments: A, operation: F) -> Result<T, StoreError>
+    where
+        A: Send + 'static,
+        T: Send + 'static,
+        F: Operation<A, T>,
+    {
+        let idle = self.idle().pop();
+        let Some(handle) = idle else { return self.read(arguments, operation).await };
+        let outcome = job::now(&arguments, &operation, &Connection::Sqlite(&handle));
+        self.idle().push(handle);
+        outcome
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Handle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for Sqlite {
@@ -106,6 +132,7 @@ impl Drop for Sqlite {
     fn drop(&mut self) {
         self.writes = None;
         self.reads = None;
+        self.idle().clear();
         for thread in self.threads.drain(..) {
             // An operation that holds the last reference is dropped on a thread of the store's own.
             if thread.thread().id() != std::thread::current().id() {
@@ -140,7 +167,11 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 
 /// Threads that read: more than there are processors, as one slow query must not hold up all others.
 fn readers() -> usize {
-    std::thread::available_parallelism().map_or(4, |n| (n.get() * 2).clamp(4, 16))
+    (processors() * 2).clamp(4, 16)
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(2, NonZero::get)
 }
 
 fn read(handle: &Handle, jobs: &Mutex<Receiver<Box<dyn Job>>>) {

@@ -89,7 +89,7 @@ pub(crate) async fn apps_do_not_see_each_other(f: Fixture) {
 
 pub(crate) async fn a_collection_is_dropped_with_all_of_it(f: Fixture) {
     // More than one step of removing takes.
-    let many = (0..2_500).map(|n| doc(json!({ "_id": format!("{n:04}"), "n": n }))).collect();
+    let many = (0..2_500).map(|n| doc(json!({ "_id": format!("{n:04}"), "n": n })));
     f.store.insert(ORDERS, many).await.expect("an insert");
     f.store.create_index(ORDERS, "n").await.expect("an index");
     f.store

@@ -42,7 +42,7 @@ pub(crate) async fn the_planner_uses_them(f: Fixture) {
             "_acl": { "creator": creator }, "_kmd": { "lmt": time, "ect": time },
         }))
     });
-    f.store.insert(ORDERS, many.collect()).await.expect("an insert");
+    f.store.insert(ORDERS, many).await.expect("an insert");
     f.store.create_index(ORDERS, "n").await.expect("an index");
     let asked = index_name(collection, "n");
     let late = "2026-01-01T00:00:00.1998Z";

@@ -110,7 +110,7 @@ pub(crate) async fn the_id_cannot_be_changed(f: Fixture) {
 }
 
 pub(crate) async fn more_than_a_page(f: Fixture) {
-    let many = (0..1_203).map(|n| doc(json!({ "_id": format!("{n:04}"), "n": n }))).collect();
+    let many = (0..1_203).map(|n| doc(json!({ "_id": format!("{n:04}"), "n": n })));
     f.store.insert(ORDERS, many).await.expect("an insert");
     let how = UpdateHow { multi: true, upsert: true };
     let set = update_of(json!({ "$set": { "n": -1 } }));

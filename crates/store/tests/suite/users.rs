@@ -1,4 +1,5 @@
-use lode_store::{Credential, Session, StoreError};
+use lode_store::{Credential, Place, Session, StoreError};
+use serde_json::json;
 
 use crate::{APP, Fixture, app};
 
@@ -50,8 +51,17 @@ pub(crate) async fn sessions(f: Fixture) {
     for (token, user_id) in [(1, "u1"), (2, "u1"), (3, "u2")] {
         f.store.add_session(&session(token, user_id)).await.expect("a session");
     }
-    assert_eq!(f.store.session(&[1; 32]).await, Ok(Some(session(1, "u1"))));
+    assert_eq!(f.store.session(&[1; 32]).await, Ok(Some((session(1, "u1"), None))));
     assert_eq!(f.store.session(&[9; 32]).await, Ok(None));
+    // It comes with its user's document: the one of its app.
+    let users = Place { app: APP, collection: "user" };
+    f.store.create_app(&app("kid_b")).await.expect("an app");
+    f.insert(Place { app: "kid_b", ..users }, json!({ "_id": "u2" })).await;
+    f.insert(users, json!({ "_id": "u1", "username": "ada" })).await;
+    let ada = f.store.get(users, "u1").await.expect("a read");
+    assert!(ada.is_some());
+    assert_eq!(f.store.session(&[1; 32]).await, Ok(Some((session(1, "u1"), ada.clone()))));
+    assert_eq!(f.store.session(&[3; 32]).await, Ok(Some((session(3, "u2"), None))));
     let twice = f.store.add_session(&session(1, "u2")).await;
     assert!(matches!(twice, Err(StoreError::Duplicate { .. })), "{twice:?}");
     assert_eq!(f.store.remove_session(&[1; 32]).await, Ok(true));
@@ -65,7 +75,7 @@ pub(crate) async fn sessions(f: Fixture) {
     // Those that have expired are cleared away by the next.
     let expired = Session { expires_ms: 2_000, ..session(4, "u1") };
     f.store.add_session(&expired).await.expect("a session");
-    assert_eq!(f.store.session(&[4; 32]).await, Ok(Some(expired)));
+    assert_eq!(f.store.session(&[4; 32]).await, Ok(Some((expired, ada))));
     f.store.add_session(&session(5, "u1")).await.expect("a session");
     assert_eq!(f.store.session(&[4; 32]).await, Ok(None));
 }
