@@ -3,7 +3,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 LODE := target/release/lode
 
-.PHONY: run test lint bench fuzz test262 setup build js-test sdk-test queue-test chaos-test bench-http bench-queue api-fuzz
+.PHONY: run test lint bench fuzz test262 setup build js-test sdk-test queue-test chaos-test bench-http bench-queue api-fuzz deploy-check
 
 # A server with an example app, deployed anew whenever one of its files is saved.
 APP ?= examples/bookings
@@ -25,7 +25,7 @@ build:
 test: setup lint js-test
 	$(CARGO) nextest run --release --locked --workspace
 	$(CARGO) test --release --locked --workspace --doc
-	$(MAKE) sdk-test
+	$(MAKE) sdk-test queue-test chaos-test
 
 # Kinvey's own clients, an app for Kinvey, and hostile ones against `lode serve`, on both stores.
 sdk-test: build
@@ -48,10 +48,16 @@ bench-http: build
 	node bench/http/saves.mjs
 	node bench/http/endpoint.mjs
 
-# Tasks through Redis and back, beside background-task.
+# Tasks through Redis and back, beside background-task; what Redis costs beside the embedded queue; a second worker.
 bench-queue: build
 	cd bench/queue && npm ci --no-audit --no-fund --silent
+	cd bench/http && npm ci --no-audit --no-fund --silent
 	node bench/queue/queue.mjs
+	node bench/queue/hosts.mjs
+
+# deploy/ by the tools that read it, as far as they are installed.
+deploy-check:
+	deploy/check.sh
 
 # The admin API against its own description, by schemathesis.
 api-fuzz: build
@@ -59,6 +65,7 @@ api-fuzz: build
 
 js-test:
 	node --test crates/guest/js/test/*.test.mjs
+	node --test bench/capacity/*.test.mjs
 
 lint: setup
 	$(CARGO) fmt --all --check
