@@ -37,18 +37,18 @@ for lane in 0 1; do lode XGROUP CREATE "{lode}:tasks:$lane" workers 0 MKSTREAM >
 late=$(($(date +%s) * 1000 + 60000))
 of_host=('{lode}:hosts' '{lode}:load')
 lanes=('{lode}:tasks:0' '{lode}:tasks:1')
-put() { run enqueue 4 '{lode}:tasks:0' '{lode}:app:k' '{lode}:rate:k' '{lode}:load' a "$1" k $late text 100 10 9 999 | tail -1; }
+put() { run enqueue 4 '{lode}:tasks:0' '{lode}:app:k' '{lode}:rate:k' '{lode}:load' a "$1" k $late text 4 100 10 9 999 | tail -1; }
 lode TIME >/dev/null
 for host in 'w worker' 'a api'; do
   name=${host% *}
-  run heartbeat 6 "{lode}:lease:$name" "${of_host[@]}" '{lode}:reaper' "${lanes[@]}" "$name" "${host#* } {}" 3000 '{lode}:lease:' >/dev/null
+  run heartbeat 7 "{lode}:lease:$name" "${of_host[@]}" '{lode}:reaper' "{lode}:replies:$name" "${lanes[@]}" "$name" "${host#* } {}" 3000 '{lode}:lease:' >/dev/null
 done
 id=$(put 1)
-[[ $(run withdraw 3 '{lode}:tasks:0' '{lode}:app:k' '{lode}:load' "$id" a:1 4) == 1 ]]
+[[ $(run withdraw 3 '{lode}:tasks:0' '{lode}:app:k' '{lode}:load' "$id" a:1 -4) == 1 ]]
 put 2 >/dev/null
 id=$(put 3)
 lode XREADGROUP GROUP workers w COUNT 2 BLOCK 10 STREAMS "${lanes[@]}" '>' '>' >/dev/null
-[[ $(run settle 4 '{lode}:tasks:0' '{lode}:app:k' '{lode}:load' '{lode}:replies:a' "$id" a:3 4 3 "done" x) == 1 ]]
+[[ $(run settle 4 '{lode}:tasks:0' '{lode}:app:k' '{lode}:load' '{lode}:replies:a' "$id" a:3 -4 3 "done" x) == 1 ]]
 lode HGETALL '{lode}:hosts' >/dev/null
 lode HGET '{lode}:load' bytes >/dev/null
 lode XLEN '{lode}:tasks:0' >/dev/null

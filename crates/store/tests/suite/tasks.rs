@@ -64,8 +64,8 @@ pub(crate) async fn one_host_at_a_time_has_a_task(f: Fixture) {
 
 pub(crate) async fn what_fails_is_tried_again_and_put_aside(f: Fixture) {
     f.owe("a", None, NOW).await;
-    for (tries, counts) in [(1, true), (2, false), (2, true)] {
-        let now = NOW + i64::from(tries) * 1_000;
+    for (at, tries, counts) in [(1, 1, true), (2, 2, false), (3, 2, true)] {
+        let now = NOW + at * 1_000;
         assert_eq!(f.claim("h", now).await, ["a"]);
         let task = f.store.task(APP, "a").await.expect("an answer").expect("a task");
         assert_eq!((task.state, task.tries), (TaskState::Running, tries));
