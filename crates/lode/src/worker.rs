@@ -29,8 +29,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     if arguments.host.store.is_none() {
         return Err(Failure {
-            message: "a worker needs the store that the API hosts have: --store postgres://…, or \
-                      sqlite:DIR where all are on one machine"
+            message: "a worker needs the store that the API hosts have: --store postgres://…"
                 .into(),
             code: exit::USAGE,
         });

@@ -329,6 +329,15 @@ impl State {
 
     /// Brings the answer of a host call to the run, if it goes on.
     pub(super) fn replied(&mut self, id: ChildId, run: RunId, call: u32, reply: &HostReply) {
+        // A call that was given up at the run's own end must not let the script go on in the moment before its
+        // child sees that end, too.
+        let is_over = |flight: &Flight| {
+            let end = flight.place.as_ref().map(|place| place.since + flight.limits.wall);
+            end.is_some_and(|end| end <= Instant::now())
+        };
+        if self.flights.get(&run).is_some_and(is_over) {
+            return;
+        }
         let Some(child) = self.children.get_mut(&id) else { return };
         if child.runs.contains_key(&run) {
             let reply = reply.as_ref().map(|json| json.get()).map_err(Clone::clone);
