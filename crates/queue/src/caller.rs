@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use redis::Value;
-use redis::aio::MultiplexedConnection;
 use tokio::sync::oneshot;
 
 use crate::entries::{self, Entry};
 use crate::host::{Change, Host, Inner, text};
 use crate::keys::{self, LOAD};
-use crate::link::{BLOCK, Failure, Script};
+use crate::link::{BLOCK, Failure, Reader, Script};
 use crate::task::{Answer, Rejection, Task};
 
 /// A worker ends a run at its deadline; its answer has this long to arrive.
@@ -76,7 +75,8 @@ impl Caller {
         let mut given = Given { caller: self, number, entry: None };
         let known = match self.enqueue(number, &task).await {
             Ok(Entered::Id(id)) => {
-                given.entry = Some(Waiting::new(&task, number, id));
+                given.entry =
+                    Some(Waiting { app: task.app.clone(), id, number, bytes: task.payload.len() });
                 true
             }
             Ok(Entered::No(answer)) => return answer,
@@ -110,7 +110,6 @@ impl Caller {
 
     async fn enqueue(&self, number: u64, task: &Task) -> Result<Entered, Failure> {
         let Inner { name, config, link, .. } = &*self.host;
-        let lane = keys::lane(keys::lane_of(&task.app));
         let (outstanding, rate) = (keys::outstanding(&task.app), keys::rate(&task.app));
         let number = number.to_string();
         let deadline = link.redis_ms(task.deadline).to_string();
@@ -129,7 +128,7 @@ impl Caller {
             &task.payload,
         ];
         args.extend(texts.iter().map(String::as_bytes));
-        let names = [lane.as_str(), &outstanding, &rate, LOAD];
+        let names = [keys::lane_of(&task.app), &outstanding, &rate, LOAD];
         let answer = link.run(Script::Enqueue, &names, &args, task.deadline).await?;
         let Value::Array(answer) = answer else {
             return Err(Failure::Unknown("Redis' answer is none".into()));
@@ -162,24 +161,18 @@ enum Entered {
 
 /// What it takes to take a task back.
 struct Waiting {
-    lane: String,
-    outstanding: String,
+    app: Arc<str>,
     id: String,
     number: u64,
     bytes: usize,
 }
 
 impl Waiting {
-    fn new(task: &Task, number: u64, id: String) -> Self {
-        let lane = keys::lane(keys::lane_of(&task.app));
-        let outstanding = keys::outstanding(&task.app);
-        Self { lane, outstanding, id, number, bytes: task.payload.len() }
-    }
-
     async fn take_back(&self, host: &Inner) -> bool {
+        let outstanding = keys::outstanding(&self.app);
         let member = format!("{}:{}", host.name, self.number);
         let bytes = format!("-{}", self.bytes);
-        let names = [self.lane.as_str(), &self.outstanding, LOAD];
+        let names = [keys::lane_of(&self.app), &outstanding, LOAD];
         let args = [self.id.as_bytes(), member.as_bytes(), bytes.as_bytes()];
         let until = Instant::now() + TRAVEL;
         matches!(host.link.run(Script::Withdraw, &names, &args, until).await, Ok(Value::Int(1)))
@@ -214,21 +207,11 @@ impl Drop for Given<'_> {
 
 /// Reads answers for as long as somebody may wait for one.
 async fn read(host: std::sync::Weak<Inner>, pending: std::sync::Weak<Pending>) {
-    let mut reader: Option<MultiplexedConnection> = None;
+    let mut reader = Reader::default();
     let mut done: Vec<String> = Vec::new();
     loop {
         let (Some(host), Some(pending)) = (host.upgrade(), pending.upgrade()) else { return };
-        let connection = match &mut reader {
-            Some(connection) => connection,
-            None => match host.link.reader().await {
-                Ok(connection) => reader.insert(connection),
-                Err(error) => {
-                    tracing::debug!(%error, "answers cannot be read");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-        };
+        let Some((connection, _)) = reader.connection(&host.link).await else { continue };
         let key = keys::replies(&host.name);
         // Whatever was read is deleted, so what there is has not been read: no position to keep, which a
         // Redis that has lost its last writes would not know.
@@ -248,12 +231,7 @@ async fn read(host: std::sync::Weak<Inner>, pending: std::sync::Weak<Pending>) {
                     }
                 }
             }
-            Err(error) => {
-                tracing::debug!(%error, "answers cannot be read");
-                reader = None;
-                host.link.suspect();
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+            Err(error) => reader.broke(&host.link, &error).await,
         }
     }
 }

@@ -11,7 +11,7 @@ use redis::{
 };
 use tokio::sync::watch;
 
-use crate::keys::{GROUP, lanes};
+use crate::keys::{GROUP, LANES};
 use crate::metrics::Metrics;
 
 /// An answer that takes longer than this is none: the connection is given up. Far above any script's time,
@@ -147,11 +147,6 @@ impl Link {
         Ok(link)
     }
 
-    /// A connection of its own, for reads that wait in Redis.
-    pub(crate) async fn reader(&self) -> Result<MultiplexedConnection, RedisError> {
-        self.dial(BLOCK + RESPONSE).await
-    }
-
     async fn dial(&self, response: Duration) -> Result<MultiplexedConnection, RedisError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT))
@@ -180,7 +175,7 @@ impl Link {
         &self,
         connection: &mut MultiplexedConnection,
     ) -> Result<(), RedisError> {
-        for lane in lanes() {
+        for lane in LANES {
             let mut make = redis::cmd("XGROUP");
             // From the beginning: what waited before the group was made is not lost.
             make.arg("CREATE").arg(lane).arg(GROUP).arg("0").arg("MKSTREAM");
@@ -281,7 +276,7 @@ impl Link {
 
     /// Another connection broke, so this one may have: what is sent on a broken one cannot be told from what
     /// has run. What is under way on it goes on.
-    pub(crate) fn suspect(&self) {
+    fn suspect(&self) {
         self.live.send_if_modified(|live| live.take().is_some());
     }
 
@@ -295,6 +290,38 @@ impl Link {
             }
             is_this
         });
+    }
+}
+
+/// A connection of its own for reads that wait in Redis, made again when it has broken.
+#[derive(Default)]
+pub(crate) struct Reader(Option<MultiplexedConnection>);
+
+impl Reader {
+    /// The connection, and whether it is a new one; `None`, after a moment, if Redis cannot be reached.
+    pub(crate) async fn connection(
+        &mut self,
+        link: &Link,
+    ) -> Option<(&mut MultiplexedConnection, bool)> {
+        let is_new = self.0.is_none();
+        if is_new {
+            match link.dial(BLOCK + RESPONSE).await {
+                Ok(connection) => self.0 = Some(connection),
+                Err(error) => {
+                    tracing::debug!(%error, "Redis cannot be read");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+        self.0.as_mut().map(|connection| (connection, is_new))
+    }
+
+    /// It broke. Comes back when it is time for another.
+    pub(crate) async fn broke(&mut self, link: &Link, error: &RedisError) {
+        tracing::debug!(%error, "Redis cannot be read");
+        self.0 = None;
+        link.suspect();
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

@@ -6,7 +6,7 @@ use redis::{RedisError, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::entries;
-use crate::keys::{self, GROUP, HOSTS, LOAD};
+use crate::keys::{self, GROUP, HOSTS, LANES, LOAD};
 use crate::link::{Config, ConnectError, Link, now_ms};
 use crate::metrics::{BUCKETS, Metrics, quantile};
 
@@ -105,10 +105,10 @@ impl Watch {
         let mut ask = redis::pipe();
         ask.cmd("HGETALL").arg(HOSTS);
         ask.cmd("HGET").arg(LOAD).arg("bytes");
-        for lane in keys::lanes() {
-            ask.cmd("XLEN").arg(&lane);
-            ask.cmd("XPENDING").arg(&lane).arg(GROUP);
-            ask.cmd("XRANGE").arg(&lane).arg("-").arg("+").arg("COUNT").arg(1);
+        for lane in LANES {
+            ask.cmd("XLEN").arg(lane);
+            ask.cmd("XPENDING").arg(lane).arg(GROUP);
+            ask.cmd("XRANGE").arg(lane).arg("-").arg("+").arg("COUNT").arg(1);
         }
         let mut values: Vec<Value> = ask.query_async(&mut connection).await.map_err(failed)?;
         let lanes = values.split_off(2);

@@ -4,13 +4,12 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::aio::MultiplexedConnection;
-use redis::{ErrorKind, RedisError, Value};
+use redis::Value;
 
 use crate::entries::{self, Entry};
 use crate::host::{Host, Inner};
-use crate::keys::{self, GROUP, LOAD};
-use crate::link::{BLOCK, Failure, Script};
+use crate::keys::{self, GROUP, LANES, LOAD};
+use crate::link::{BLOCK, Failure, Reader, Script};
 use crate::task::{Taken, Ticket};
 
 /// Tasks taken from one lane at once at most.
@@ -20,12 +19,12 @@ const MOST_AT_ONCE: usize = 64;
 /// let go when Redis knows of its end, and not before.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-type Held = Arc<Mutex<HashSet<(usize, String)>>>;
+type Held = Arc<Mutex<HashSet<(&'static str, String)>>>;
 
 /// Takes tasks in a [`Host`]'s name. One per host.
 pub struct Taker {
     host: Arc<Inner>,
-    reader: Option<MultiplexedConnection>,
+    reader: Reader,
     /// Lanes that had something when last read.
     busy: usize,
     held: Held,
@@ -41,7 +40,7 @@ pub struct Answerer {
 impl Taker {
     /// Of this host.
     pub fn new(host: &Host) -> Self {
-        Self { host: host.inner.clone(), reader: None, busy: 1, held: Held::default() }
+        Self { host: host.inner.clone(), reader: Reader::default(), busy: 1, held: Held::default() }
     }
 
     /// What answers its tasks.
@@ -53,26 +52,22 @@ impl Taker {
     /// cannot be reached. Whoever takes a task must [answer](Answerer::answer) it or [give it up](Answerer::give_up).
     pub async fn take(&mut self, room: usize) -> Vec<Taken> {
         let mut given = Vec::new();
-        let fresh = self.reader.is_none();
-        if fresh {
-            match self.host.link.reader().await {
-                Ok(connection) => self.reader = Some(connection),
-                Err(error) => {
-                    tracing::debug!(%error, "tasks cannot be read");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    return given;
-                }
-            }
-        }
+        let Self { host, reader, .. } = self;
+        let Some((connection, is_new)) = reader.connection(&host.link).await else { return given };
         // What was given through a connection that broke before it arrived is still this host's.
-        let position = if fresh { "0" } else { ">" };
-        match self.read(room, position).await {
+        let position = if is_new { "0" } else { ">" };
+        // COUNT is per lane; how many lanes have something is guessed from the last time.
+        let count = (room / self.busy).clamp(1, MOST_AT_ONCE);
+        let mut ask = redis::cmd("XREADGROUP");
+        ask.arg("GROUP").arg(GROUP).arg(&host.name).arg("COUNT").arg(count);
+        ask.arg("BLOCK").arg(BLOCK.as_millis() as u64).arg("STREAMS").arg(&LANES);
+        ask.arg(&[position; LANES.len()]);
+        match ask.query_async::<Value>(connection).await {
             Ok(value) => {
                 let streams = entries::streams(value);
                 self.busy = streams.iter().filter(|(_, list)| !list.is_empty()).count().max(1);
                 for (name, list) in streams {
-                    let lane = name.rsplit(':').next().and_then(|number| number.parse().ok());
-                    let Some(lane) = lane else { continue };
+                    let Some(lane) = LANES.into_iter().find(|lane| *lane == name) else { continue };
                     for entry in list {
                         given.extend(self.receive(lane, entry));
                     }
@@ -80,42 +75,17 @@ impl Taker {
             }
             Err(error) if error.code() == Some("NOGROUP") => {
                 tracing::warn!("the queue was emptied: its groups are made again");
-                if let Some(connection) = &mut self.reader
-                    && let Err(error) = self.host.link.make_groups(connection).await
-                {
+                if let Err(error) = host.link.make_groups(connection).await {
                     tracing::warn!(%error, "the groups cannot be made");
-                    self.reader = None;
+                    reader.broke(&host.link, &error).await;
                 }
             }
-            Err(error) => {
-                tracing::debug!(%error, "tasks cannot be read");
-                self.reader = None;
-                self.host.link.suspect();
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+            Err(error) => reader.broke(&host.link, &error).await,
         }
         given
     }
 
-    async fn read(&mut self, room: usize, position: &str) -> Result<Value, RedisError> {
-        let Some(connection) = &mut self.reader else {
-            return Err((ErrorKind::Io, "there is no connection").into());
-        };
-        // COUNT is per lane; how many lanes have something is guessed from the last time.
-        let count = (room / self.busy).clamp(1, MOST_AT_ONCE);
-        let mut ask = redis::cmd("XREADGROUP");
-        ask.arg("GROUP").arg(GROUP).arg(&self.host.name).arg("COUNT").arg(count);
-        ask.arg("BLOCK").arg(BLOCK.as_millis() as u64).arg("STREAMS");
-        for lane in keys::lanes() {
-            ask.arg(lane);
-        }
-        for _ in keys::lanes() {
-            ask.arg(position);
-        }
-        ask.query_async(connection).await
-    }
-
-    fn receive(&self, lane: usize, entry: Entry) -> Option<Taken> {
+    fn receive(&self, lane: &'static str, entry: Entry) -> Option<Taken> {
         let Entry { id, mut fields } = entry;
         if fields.is_deleted() {
             let host = self.host.clone();
@@ -124,7 +94,7 @@ impl Taker {
                 let until = Instant::now() + PATIENCE;
                 if let Ok(mut connection) = host.link.connection(until).await {
                     let mut forget = redis::cmd("XACK");
-                    forget.arg(keys::lane(lane)).arg(GROUP).arg(id);
+                    forget.arg(lane).arg(GROUP).arg(id);
                     let _ = forget.query_async::<()>(&mut connection).await;
                 }
             });
@@ -187,11 +157,11 @@ impl Answerer {
     }
 
     async fn settle(&self, ticket: Ticket, how: &str, payload: &[u8]) -> bool {
-        let (lane, outstanding) = (keys::lane(ticket.lane), keys::outstanding(&ticket.app));
+        let outstanding = keys::outstanding(&ticket.app);
         let replies = keys::replies(&ticket.host);
         let member = format!("{}:{}", ticket.host, ticket.number);
         let bytes = format!("-{}", ticket.bytes);
-        let names = [lane.as_str(), &outstanding, LOAD, &replies];
+        let names = [ticket.lane, &outstanding, LOAD, &replies];
         let args: [&[u8]; 6] = [
             ticket.id.as_bytes(),
             member.as_bytes(),

@@ -64,7 +64,7 @@ pub struct Taken {
 /// Names a task to whoever answers it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket {
-    pub(crate) lane: usize,
+    pub(crate) lane: &'static str,
     /// The entry's id in its lane.
     pub(crate) id: String,
     pub(crate) app: Arc<str>,

@@ -79,6 +79,15 @@ impl Drop for Redis {
     }
 }
 
+/// A Redis, somebody who asks, and a worker that takes.
+async fn both() -> (Redis, Caller, Host, Taker) {
+    let redis = Redis::start();
+    let caller = Caller::new(&redis.join("a", Role::Api).await);
+    let worker = redis.join("w", Role::Worker).await;
+    let taker = Taker::new(&worker);
+    (redis, caller, worker, taker)
+}
+
 fn task(app: &str, payload: &str) -> Task {
     Task {
         app: app.into(),
@@ -127,10 +136,7 @@ async fn all_streams_are_empty(connection: &mut MultiplexedConnection) {
 
 #[tokio::test]
 async fn a_task_goes_there_and_its_answer_back() {
-    let redis = Redis::start();
-    let (api, worker) = (redis.join("a", Role::Api).await, redis.join("w", Role::Worker).await);
-    let caller = Caller::new(&api);
-    let mut taker = Taker::new(&worker);
+    let (redis, caller, _worker, mut taker) = both().await;
     // Bytes are carried as they are, of any value.
     let mut odd = task("app", "");
     odd.payload = (0..=255).cycle().take(100_000).collect();
@@ -149,11 +155,7 @@ async fn a_task_goes_there_and_its_answer_back() {
 
 #[tokio::test]
 async fn an_answer_that_comes_after_the_reaper_is_dropped() {
-    let redis = Redis::start();
-    let api = redis.join("a", Role::Api).await;
-    let caller = Caller::new(&api);
-    let worker = redis.join("w", Role::Worker).await;
-    let mut taker = Taker::new(&worker);
+    let (redis, caller, worker, mut taker) = both().await;
     let answer = ask(&caller, task("app", "x"));
     let taken = take_one(&mut taker).await;
     // As if its lease had ended.
@@ -168,11 +170,7 @@ async fn an_answer_that_comes_after_the_reaper_is_dropped() {
 
 #[tokio::test]
 async fn the_lease_of_a_host_that_stops_ends_and_its_tasks_are_lost_at_once() {
-    let redis = Redis::start();
-    let api = redis.join("a", Role::Api).await;
-    let caller = Caller::new(&api);
-    let worker = redis.join("w", Role::Worker).await;
-    let mut taker = Taker::new(&worker);
+    let (redis, caller, worker, mut taker) = both().await;
     let answer = ask(&caller, task("app", "x"));
     take_one(&mut taker).await;
     drop((worker, taker));
@@ -235,11 +233,7 @@ async fn an_expired_task_is_answered_and_not_given() {
 
 #[tokio::test]
 async fn what_was_given_through_a_connection_that_broke_is_not_forgotten() {
-    let redis = Redis::start();
-    let api = redis.join("a", Role::Api).await;
-    let caller = Caller::new(&api);
-    let worker = redis.join("w", Role::Worker).await;
-    let mut taker = Taker::new(&worker);
+    let (redis, caller, _worker, mut taker) = both().await;
     let first = ask(&caller, task("app", "held"));
     let held = take_one(&mut taker).await;
     let mut connection = redis.connection().await;
@@ -266,11 +260,7 @@ async fn what_was_given_through_a_connection_that_broke_is_not_forgotten() {
 
 #[tokio::test]
 async fn what_a_host_gave_up_is_lost_and_not_given_to_it_again() {
-    let redis = Redis::start();
-    let api = redis.join("a", Role::Api).await;
-    let caller = Caller::new(&api);
-    let worker = redis.join("w", Role::Worker).await;
-    let mut taker = Taker::new(&worker);
+    let (redis, caller, worker, mut taker) = both().await;
     let answer = ask(&caller, task("app", "x"));
     let taken = take_one(&mut taker).await;
     let mut connection = redis.connection().await;
@@ -290,11 +280,7 @@ async fn what_a_host_gave_up_is_lost_and_not_given_to_it_again() {
 
 #[tokio::test]
 async fn deleted_entries_flushed_scripts_and_groups_do_no_harm() {
-    let redis = Redis::start();
-    let api = redis.join("a", Role::Api).await;
-    let caller = Caller::new(&api);
-    let worker = redis.join("w", Role::Worker).await;
-    let mut taker = Taker::new(&worker);
+    let (redis, caller, worker, mut taker) = both().await;
     let mut connection = redis.connection().await;
     for flush in [&["SCRIPT", "FLUSH"][..], &["FLUSHALL"]] {
         let mut command = redis::cmd(flush[0]);
@@ -376,11 +362,7 @@ async fn everything_is_bounded_for_all_hosts_together() {
 
 #[tokio::test]
 async fn a_restart_of_redis_loses_no_answer() {
-    let mut redis = Redis::start();
-    let api = redis.join("a", Role::Api).await;
-    let caller = Caller::new(&api);
-    let worker = redis.join("w", Role::Worker).await;
-    let mut taker = Taker::new(&worker);
+    let (mut redis, caller, _worker, mut taker) = both().await;
     let held = ask(&caller, task("app", "held"));
     let mut taken = vec![take_one(&mut taker).await];
     let waiting = ask(&caller, task("other", "waiting"));

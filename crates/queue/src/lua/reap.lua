@@ -18,7 +18,7 @@ for lane = 5, #KEYS do
         for i = 1, #found[2], 2 do task[found[2][i]] = found[2][i + 1] end
         redis.call('XDEL', KEYS[lane], id)
         redis.call('ZREM', ARGV[3] .. task.a, task.h .. ':' .. task.n)
-        redis.call('HINCRBY', KEYS[3], 'tasks', -1)
+        redis.call('HINCRBY', KEYS[3], 'tasks', '-1')
         redis.call('HINCRBY', KEYS[3], 'bytes', -#task.p)
         redis.call('XADD', ARGV[2] .. task.h, 'NOMKSTREAM', '*', 'n', task.n, 'k', 'lost', 'p', '')
         lost = lost + 1
