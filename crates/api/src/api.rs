@@ -112,17 +112,20 @@ impl Api {
     }
 
     /// The counters of its master and of its queue, in Prometheus' text format.
-    pub(crate) fn metrics(&self) -> String {
-        self.metrics_with(self.0.remote.as_ref().map(|remote| &remote.host))
+    pub(crate) async fn metrics(&self) -> String {
+        self.metrics_with(self.0.remote.as_ref().map(|remote| &remote.host)).await
     }
 
-    pub(crate) fn metrics_with(&self, host: Option<&lode_queue::Host>) -> String {
+    pub(crate) async fn metrics_with(&self, host: Option<&lode_queue::Host>) -> String {
         let mut text = self.0.master.metrics();
         // Each part ends with a line that ends the whole (OpenMetrics 1.0, "# EOF").
         text.truncate(text.trim_end().trim_end_matches("# EOF").len());
-        text.push_str("# HELP lode_tasks_dead Owed runs that were given up.\n");
-        text.push_str("# TYPE lode_tasks_dead gauge\n");
-        text.push_str(&format!("lode_tasks_dead {}\n", self.0.tasks.dead()));
+        // Of a store that does not answer there is nothing to say.
+        if let Ok(dead) = self.0.store.dead_tasks().await {
+            text.push_str("# HELP lode_tasks_dead Owed runs that were given up.\n");
+            text.push_str("# TYPE lode_tasks_dead gauge\n");
+            text.push_str(&format!("lode_tasks_dead {dead}\n"));
+        }
         match host {
             Some(host) => text.push_str(&host.metrics()),
             None => text.push_str("# EOF\n"),

@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 use crate::error::{ApiError, Kind};
 use crate::hooks::Hooks;
 use crate::logs::Logs;
+use crate::secret;
 use crate::settings::Settings;
 
 /// An app, ready to be asked for. Replaced as a whole when anything of it changes.
@@ -34,6 +35,15 @@ pub(crate) struct App {
     pub(crate) broken: Option<ApiError>,
     /// Its settings and its active deployment in one digest: hosts that have the same run the same.
     pub(crate) revision: String,
+}
+
+/// A deployment that was built before it was made the active one.
+pub(crate) struct Fresh {
+    pub(crate) number: u32,
+    /// What the store keeps of it.
+    pub(crate) content: Value,
+    pub(crate) built: Built,
+    pub(crate) hooks: Hooks,
 }
 
 pub(crate) struct Apps {
@@ -79,18 +89,17 @@ impl Apps {
         self.load(&name, None).await
     }
 
-    /// Takes over what the store has now. Its active deployment need not be built if it is `built`: its
-    /// number, and what [`Apps::build`] made of it.
+    /// Takes over what the store has now. Its active deployment need not be read and built if it is `fresh`.
     pub(crate) async fn reload(
         &self,
         key: &str,
-        built: Option<(u32, Built, Hooks)>,
+        fresh: Option<Fresh>,
     ) -> Result<Arc<App>, ApiError> {
         let name: Arc<str> = key.into();
         let turn = self.turn(&name);
         let loaded = {
             let _turn = turn.lock().await;
-            self.load(&name, built).await
+            self.load(&name, fresh).await
         };
         self.announce(key).await;
         loaded
@@ -187,11 +196,7 @@ impl Apps {
         turns.entry(key.clone()).or_default().clone()
     }
 
-    async fn load(
-        &self,
-        key: &Arc<str>,
-        built: Option<(u32, Built, Hooks)>,
-    ) -> Result<Arc<App>, ApiError> {
+    async fn load(&self, key: &Arc<str>, fresh: Option<Fresh>) -> Result<Arc<App>, ApiError> {
         let Some(record) = self.store.app(key).await? else {
             // Names that are no app's must not be remembered: clients choose them.
             self.drop_app(key);
@@ -211,10 +216,9 @@ impl Apps {
         let mut digest = Sha256::new();
         digest.update(app.record.settings.to_string());
         if let Some(number) = app.record.active {
-            let built =
-                built.filter(|(of, ..)| *of == number).map(|(_, built, hooks)| (built, hooks));
+            let fresh = fresh.filter(|fresh| fresh.number == number);
             digest.update(number.to_le_bytes());
-            match self.deploy(&app, number, built, &mut digest).await {
+            match self.deploy(&app, number, fresh, &mut digest).await {
                 Ok((hooks, deployment)) => {
                     app.hooks = hooks;
                     app.deployment = Some(deployment);
@@ -225,7 +229,7 @@ impl Apps {
                 }
             }
         }
-        app.revision = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        app.revision = secret::hex(&digest.finalize());
         let app = Arc::new(app);
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.insert(key.clone(), app.clone());
@@ -236,16 +240,21 @@ impl Apps {
         &self,
         app: &App,
         number: u32,
-        built: Option<(Built, Hooks)>,
+        fresh: Option<Fresh>,
         digest: &mut Sha256,
     ) -> Result<(Hooks, DeploymentId), ApiError> {
-        let deployment = self.store.deployment(&app.key, number).await?;
-        let gone = || ApiError::internal(format_args!("deployment {number} is gone"));
-        let content = deployment.ok_or_else(gone)?.content;
-        digest.update(content.to_string());
-        let (built, hooks) = match built {
-            Some(built) => built,
-            None => self.build(sources(content)?).await?,
+        let (built, hooks) = match fresh {
+            Some(fresh) => {
+                digest.update(fresh.content.to_string());
+                (fresh.built, fresh.hooks)
+            }
+            None => {
+                let deployment = self.store.deployment(&app.key, number).await?;
+                let gone = || ApiError::internal(format_args!("deployment {number} is gone"));
+                let content = deployment.ok_or_else(gone)?.content;
+                digest.update(content.to_string());
+                self.build(sources(content)?).await?
+            }
         };
         let settings = AppSettings {
             name: app.key.clone(),

@@ -130,9 +130,7 @@ pub(crate) async fn identify(
         }
         Credentials::Basic(name, given) => {
             let credential = log_in(api, app, &name, given).await?;
-            let at = Place { app: &app.key, collection: "user" };
-            let document = api.store.get(at, &credential.user_id).await?;
-            user(&credential.user_id, document, None)
+            user_by_id(api, &app.key, &credential.user_id).await
         }
         Credentials::Token(token) => {
             let hash = secret::hash(&token);
@@ -168,8 +166,13 @@ pub(crate) async fn log_in(
     known.ok_or_else(|| ApiError::new(Kind::InvalidCredentials, ""))
 }
 
-/// The user with this id, by their document.
-pub(crate) fn user(
+/// A user of an app, as who they are now.
+pub(crate) async fn user_by_id(api: &Inner, app: &str, id: &str) -> Result<Identity, ApiError> {
+    let document = api.store.get(Place { app, collection: "user" }, id).await?;
+    user(id, document, None)
+}
+
+fn user(
     id: &str,
     document: Option<Document>,
     session: Option<[u8; 32]>,

@@ -7,10 +7,10 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use lode_store::{Place, TaskEnd, TaskRecord};
+use lode_store::{KEY_KEPT_MS, TaskEnd, TaskRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
@@ -36,6 +36,8 @@ const NOT_BEGUN_MS: i64 = 2_000;
 const CLAIM_MS: i64 = 5_000;
 /// How often it says so.
 const HOLD: Duration = Duration::from_secs(1);
+/// How often tasks are forgotten whose keys name nothing any more: all are looked through for them.
+const TIDY: Duration = Duration::from_secs(60);
 /// How often it is looked whether something is due, when nobody rings.
 const LOOK: Duration = Duration::from_millis(500);
 /// Tasks of one server under way at once: quotas bound each app, this bounds all.
@@ -66,17 +68,11 @@ pub(crate) struct Tasks {
     owner: String,
     bell: Notify,
     at: Mutex<HashMap<(String, String), AbortHandle>>,
-    dead: std::sync::atomic::AtomicI64,
 }
 
 impl Tasks {
     pub(crate) fn new() -> Self {
         Self { owner: secret::request_id(), ..Self::default() }
-    }
-
-    /// Tasks on the dead-letter list, of all apps.
-    pub(crate) fn dead(&self) -> i64 {
-        self.dead.load(std::sync::atomic::Ordering::Relaxed)
     }
 }
 
@@ -126,10 +122,14 @@ pub(crate) async fn claim(api: Api) {
 /// Keeps the claims, and stops what is no longer this server's: it was deleted, or taken for dead.
 pub(crate) async fn hold(api: Api) {
     let api = &api;
+    let mut tidied = Instant::now();
     loop {
         tokio::time::sleep(HOLD).await;
-        if let Ok(dead) = api.0.store.dead_tasks().await {
-            api.0.tasks.dead.store(dead, std::sync::atomic::Ordering::Relaxed);
+        if tidied.elapsed() > TIDY {
+            tidied = Instant::now();
+            if let Err(error) = api.0.store.forget_done_tasks(time::now_ms() - KEY_KEPT_MS).await {
+                tracing::warn!(%error, "tasks that are done cannot be forgotten");
+            }
         }
         let before: Vec<(String, String)> = at(api).keys().cloned().collect();
         if before.is_empty() {
@@ -222,10 +222,7 @@ async fn call(api: &Api, task: &TaskRecord, content: &Content) -> Result<(), Api
     let app = api.0.apps.get(&task.app).await?;
     let identity = match &content.user {
         None => Identity::Master,
-        Some(id) => {
-            let place = Place { app: &task.app, collection: "user" };
-            auth::user(id, api.0.store.get(place, id).await?, None)?
-        }
+        Some(id) => auth::user_by_id(&api.0, &task.app, id).await?,
     };
     let mut headers = HeaderMap::new();
     for (name, value) in &content.headers {

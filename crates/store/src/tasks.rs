@@ -258,7 +258,9 @@ impl Store {
                     error.into(),
                 ];
                 let was_its = c.execute(sql, &params).await? > 0;
-                forget_old(c, app, *now).await?;
+                if state == TaskState::Dead {
+                    forget_dead(c, app).await?;
+                }
                 Ok(was_its)
             })
         })
@@ -337,6 +339,21 @@ impl Store {
         .await
     }
 
+    /// Forgets the tasks of all apps that were asked for and done before `before_ms`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn forget_done_tasks(&self, before_ms: i64) -> Result<(), StoreError> {
+        self.write(before_ms, |before, c| {
+            Box::pin(async move {
+                let sql = "DELETE FROM tasks WHERE state = 'done' AND due_ms < $1
+                    AND created_ms < $1";
+                c.execute(sql, &[(*before).into()]).await.map(|_| ())
+            })
+        })
+        .await
+    }
+
     /// How many tasks are dead, of all apps.
     ///
     /// # Errors
@@ -352,10 +369,8 @@ impl Store {
     }
 }
 
-async fn forget_old(c: &Connection<'_>, app: &str, now_ms: i64) -> Result<(), StoreError> {
-    let sql = "DELETE FROM tasks WHERE app = $1 AND state = 'done' AND due_ms < $2
-        AND created_ms < $2";
-    c.execute(sql, &[app.into(), (now_ms - KEY_KEPT_MS).into()]).await?;
+/// Forgets all but the last dead tasks of an app.
+async fn forget_dead(c: &Connection<'_>, app: &str) -> Result<(), StoreError> {
     let sql = "DELETE FROM tasks WHERE app = $1 AND state = 'dead' AND due_ms <
         (SELECT due_ms FROM tasks WHERE app = $1 AND state = 'dead'
          ORDER BY due_ms DESC LIMIT 1 OFFSET $2)";

@@ -119,7 +119,8 @@ pub(crate) async fn create(
     let logs = built.logs.iter().map(|line| line.text.clone()).collect();
     let deployed = Deployed { number, active: new.activate, handlers: hooks.names(), logs };
     if new.activate {
-        api.0.apps.reload(&key, Some((number, built, hooks))).await?;
+        let fresh = apps::Fresh { number, content, built, hooks };
+        api.0.apps.reload(&key, Some(fresh)).await?;
     }
     Ok((StatusCode::CREATED, Json(deployed)).into_response())
 }

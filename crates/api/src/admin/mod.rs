@@ -80,7 +80,7 @@ fn described() -> OpenApiRouter<Api> {
 /// Prometheus' text format.
 async fn metrics(_: Operator, axum::extract::State(api): axum::extract::State<Api>) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
-    (kind, api.metrics()).into_response()
+    (kind, api.metrics().await).into_response()
 }
 
 /// Whoever has the admin token.

@@ -56,7 +56,7 @@ impl Remote {
                 }
                 Err(error) => failed(format!("a worker's answer is none: {error}")),
             },
-            Answer::Expired => ended(Outcome::Expired),
+            Answer::Expired => Report::of(Outcome::Expired),
             Answer::Lost(why) => failed(format!("the run was lost: {why}")),
             Answer::Rejected(rejection, wait) => {
                 let overload = match rejection {
@@ -64,12 +64,11 @@ impl Remote {
                     Rejection::Rate => Overload::Rate,
                     Rejection::Queue => Overload::WorkerQueue,
                 };
-                Report { overload: Some((overload, wait)), ..ended(Outcome::Rejected) }
+                Report::rejected(overload, wait)
             }
             Answer::Unavailable(why) => {
                 tracing::error!(why, "the queue could not take a task");
-                let overload = Some((Overload::WorkerQueue, Duration::from_secs(1)));
-                Report { overload, ..ended(Outcome::Rejected) }
+                Report::rejected(Overload::WorkerQueue, Duration::from_secs(1))
             }
         }
     }
@@ -92,24 +91,12 @@ impl Remote {
     }
 }
 
-fn ended(outcome: Outcome) -> Report {
-    Report {
-        outcome,
-        logs: Vec::new(),
-        usage: Default::default(),
-        waited: Duration::ZERO,
-        took: Duration::ZERO,
-        recording: None,
-        overload: None,
-    }
-}
-
 fn failed(detail: String) -> Report {
-    ended(Outcome::Platform { detail })
+    Report::of(Outcome::Platform { detail })
 }
 
-/// What a run's nested calls may use, as its worker is told it.
 impl Run {
+    /// A run as its worker knows it: what it takes to answer its nested calls.
     fn of(asked: &Asked<'_>, app: &Arc<str>, budget: Arc<crate::budget::Budget>) -> Self {
         Self {
             app: app.clone(),

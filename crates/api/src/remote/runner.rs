@@ -9,15 +9,14 @@ use axum::response::IntoResponse as _;
 use axum::routing::get;
 use http::header::CONTENT_TYPE;
 use lode_queue::{Answerer, Host, Taken, Taker};
-use lode_worker::Outcome;
 use lode_worker::broker::Origin;
 use lode_worker::master::{Master, Overload, Report, Task};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use url::Url;
 
+use super::failed;
 use super::wire::{Asked, Done};
-use super::{ended, failed};
 use crate::api::Api;
 use crate::budget::{Budget, Spent};
 use crate::nested::{Nested, Run};
@@ -68,7 +67,7 @@ impl Runner {
         let (api, host) = (self.api.clone(), self.host.clone());
         let metrics = move || async move {
             let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4")];
-            (kind, api.metrics_with(Some(&host))).into_response()
+            (kind, api.metrics_with(Some(&host)).await).into_response()
         };
         let router =
             Router::new().route("/metrics", get(metrics)).route("/healthz", get(|| async { "ok" }));
@@ -161,12 +160,8 @@ async fn one(api: &Api, key: &Arc<str>, deadline: Instant, payload: &[u8]) -> Do
         }
     };
     // Whoever asked knows less, or more, than the store has: it looks again.
-    let stale = || Report {
-        overload: Some((Overload::NotDeployed, Duration::ZERO)),
-        ..ended(Outcome::Rejected)
-    };
     if app.revision != *asked.revision {
-        return Done::new(stale(), nothing);
+        return Done::new(Report::rejected(Overload::NotDeployed, Duration::ZERO), nothing);
     }
     let Ok(url) = Url::parse(&asked.url) else {
         return Done::new(failed("the task's URL is none".into()), nothing);

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use clap::Subcommand;
 use lode_worker::master::Config;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Failure;
 
@@ -41,15 +40,13 @@ fn runtime() -> Result<Runtime, Failure> {
 
 /// Becomes true when this process is asked to end: what is under way is then drained, and told.
 fn stop_signal() -> Result<Arc<AtomicBool>, Failure> {
+    let asked = crate::serve::stop_signal()?;
     let stop = Arc::new(AtomicBool::new(false));
-    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
-        let mut signal = signal(kind).map_err(Failure::platform)?;
-        let stop = stop.clone();
-        tokio::spawn(async move {
-            signal.recv().await;
-            stop.store(true, Ordering::Relaxed);
-        });
-    }
+    let told = stop.clone();
+    tokio::spawn(async move {
+        asked.await;
+        told.store(true, Ordering::Relaxed);
+    });
     Ok(stop)
 }
 

@@ -53,11 +53,14 @@ pub(crate) async fn one_host_at_a_time_has_a_task(f: Fixture) {
     assert_eq!(f.claim("h3", NOW + 6_000).await, ["a"]);
     assert!(!f.end("a", "h1", TaskEnd::Done(None), NOW).await, "it is h3's now");
     assert!(f.end("a", "h3", TaskEnd::Done(None), NOW).await);
+    f.store.forget_done_tasks(NOW).await.expect("forgotten");
     let task = f.store.task(APP, "a").await.expect("an answer").expect("a task");
     assert_eq!(
         (task.state, task.tries, task.content),
         (TaskState::Done, 2, json!({ "endpoint": "e" }))
     );
+    f.store.forget_done_tasks(NOW + 1).await.expect("forgotten");
+    assert_eq!(f.store.task(APP, "a").await.expect("an answer"), None);
     assert!(f.store.delete_task(APP, "b").await.expect("deleted"));
     assert!(f.store.hold_tasks("h2", NOW).await.expect("held").is_empty());
 }

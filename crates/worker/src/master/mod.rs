@@ -153,7 +153,8 @@ pub struct Report {
 }
 
 impl Report {
-    fn of(outcome: Outcome) -> Self {
+    /// Of a task that no child began.
+    pub fn of(outcome: Outcome) -> Self {
         Self {
             outcome,
             logs: Vec::new(),
@@ -165,7 +166,8 @@ impl Report {
         }
     }
 
-    fn rejected(overload: Overload, wait: Duration) -> Self {
+    /// Of a task that was not taken in: why, and after how long to try again.
+    pub fn rejected(overload: Overload, wait: Duration) -> Self {
         Self { overload: Some((overload, wait)), ..Self::of(Outcome::Rejected) }
     }
 }
