@@ -2,13 +2,13 @@
 // request, and warm `workerd` and `deno serve`, which keep one world for all.
 import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { loadavg } from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { temporaryDirectory, tie, end } from '../../tests/lib/files.mjs';
 import { ask, basic, clientOf } from '../../tests/lib/http.mjs';
+import { freePort } from '../../tests/lib/network.mjs';
 import { startServer } from '../../tests/lib/server.mjs';
 import { measure, options, print, ratios, write } from './report.mjs';
 import { body, check, source } from './workload.mjs';
@@ -47,14 +47,6 @@ async function lode(name, who) {
 }
 
 const bin = (name) => fileURLToPath(new URL(`node_modules/.bin/${name}`, import.meta.url));
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function peer(name, note, start) {
   const port = await freePort();

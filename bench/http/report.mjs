@@ -14,7 +14,7 @@ export function options() {
   return { ms: Number(values.ms), rounds: Number(values.rounds), only: values.only?.split(','), out: values.out ?? OUT };
 }
 
-const median = (numbers) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
+export const median = (numbers) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
 
 /** Systems are `{name, note, origin, pid, request, expect}`. */
 export async function measure(systems, { ms, rounds }) {

@@ -3,11 +3,11 @@
 // (SQLite: synchronous=FULL; PostgreSQL: fsync and synchronous_commit on), and made by a user with a session.
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { tie, end } from '../../tests/lib/files.mjs';
 import { ask, clientOf } from '../../tests/lib/http.mjs';
+import { freePort } from '../../tests/lib/network.mjs';
 import { startPostgres } from '../../tests/lib/postgres.mjs';
 import { startServer } from '../../tests/lib/server.mjs';
 import { measure, options, print, ratios, write } from './report.mjs';
@@ -51,14 +51,6 @@ async function lode(name, store) {
     },
     stop: () => server.stop(),
   };
-}
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 async function parse(name, database, workers) {

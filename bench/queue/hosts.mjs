@@ -8,8 +8,9 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { startCluster } from '../../tests/lib/cluster.mjs';
 import { startServer } from '../../tests/lib/server.mjs';
-import { clientOf } from '../../tests/lib/http.mjs';
+import { basic } from '../../tests/lib/http.mjs';
 import { load, tree } from '../http/load.mjs';
+import { median } from '../http/report.mjs';
 
 const { values } = parseArgs({ options: {
   ms: { type: 'string', default: '4000' },
@@ -28,18 +29,14 @@ const SCRIPTS = {
 // What one app may have is not what is measured.
 const SETTINGS = { quota: { concurrency: 500 }, limits: { cpuMs: 2000 } };
 
-const median = (numbers) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
-
 function target(url, app, endpoint) {
-  const client = clientOf(app);
   return {
-    client,
     origin: url,
     request: {
       path: `/rpc/${app.key}/custom/${endpoint}`,
       method: 'POST',
       headers: {
-        authorization: `Basic ${Buffer.from(`${app.key}:${app.masterSecret}`).toString('base64')}`,
+        authorization: basic(app.key, app.masterSecret),
         'content-type': 'application/json',
         'x-kinvey-api-version': '4',
       },

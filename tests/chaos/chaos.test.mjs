@@ -1,14 +1,13 @@
 // Hosts that die, are cut off and join while requests go on: what was promised is checked from a journal that is kept
 // outside of them. Hosts are network namespaces on this machine; it takes about two minutes.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { ask } from '../lib/http.mjs';
+import { tasks } from '../lib/cluster.mjs';
 import { impossible, makeNetwork } from '../lib/network.mjs';
 import { startPostgres } from '../lib/postgres.mjs';
 import { startRedis } from '../lib/redis.mjs';
-import { LODE, lode, startServer, startWorker } from '../lib/server.mjs';
+import { lode, startServer, startWorker } from '../lib/server.mjs';
 import { openJournal } from './journal.mjs';
 import { BUDGET_MS, scripts, startLoad } from './load.mjs';
 import { judge, table } from './verdict.mjs';
@@ -16,17 +15,10 @@ import { judge, table } from './verdict.mjs';
 /** Longer than a host's lease, 3 s. */
 const CUT_MS = 5000;
 
-function skip() {
-  const why = impossible();
-  if (why !== undefined) return why;
-  const help = execFileSync(LODE, ['serve', '--help'], { encoding: 'utf8' });
-  return help.includes('--queue') ? false : 'this build has no --queue';
-}
-
 // Ended from outside, it leaves no namespace and no process either: what cleans up does so at `exit`.
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 
-describe('chaos', { skip: skip(), timeout: 300_000 }, () => {
+describe('chaos', { skip: impossible() ?? false, timeout: 300_000 }, () => {
   it('no answer, no acknowledged save and no task is lost, and nothing happens twice', async () => {
     const cleanup = [];
     try {
@@ -78,11 +70,7 @@ async function scenario(later) {
   const event = (name) => journal.write('event', { name });
   const killed = [];
   event('begin');
-  const hasTasks = (await lode(['queue', '--help'])).code === 0;
-  if (!hasTasks) console.log('this build has no asynchronous tasks: they are left out');
-  const load = startLoad({
-    app, hosts: { a: hosts.a.url, b: hosts.b.url }, journal, kinds: hasTasks ? undefined : ['save', 'call'],
-  });
+  const load = startLoad({ app, hosts: { a: hosts.a.url, b: hosts.b.url }, journal });
   await pause(5000);
 
   event('a worker is killed');
@@ -125,7 +113,6 @@ async function scenario(later) {
   await load.end();
   event('the load has ended');
 
-  const tasks = hasTasks ? await settled(hosts.a, app) : [];
   const rows = (collection) => postgres.ask(store,
     `SELECT e.doc->>'rid', e.doc->>'kind', e.doc->>'id', e.doc->>'run' FROM entities e JOIN collections c ON e.collection = c.id
      WHERE c.app = '${app.key}' AND c.name = '${collection}'`);
@@ -135,7 +122,7 @@ async function scenario(later) {
     budgetMs: BUDGET_MS,
     saved: new Set(rows('orders').map(([rid]) => rid)),
     kept: rows('effects').map(([, kind, id, run]) => ({ kind, id, run })),
-    tasks,
+    tasks: await settled(hosts.a, app),
   });
   console.log(`\n${table(verdict)}\n`);
   if (verdict.broken.length > 0) {
@@ -172,16 +159,10 @@ async function until(found, what) {
 
 /** Waits until no asynchronous task has anything to do any more: all of them. */
 async function settled(server, app) {
-  const authorization = `Bearer ${server.adminToken()}`;
-  const list = async (state) => {
-    const { status, body, text } = await ask(`${server.url}/admin/apps/${app.key}/tasks?state=${state}`, { authorization });
-    assert.equal(status, 200, text);
-    return (Array.isArray(body) ? body : body.tasks).map((task) => ({ ...task, id: task.id ?? task.taskId }));
-  };
   for (let tries = 0; tries < 120; tries++) {
-    const open = [...await list('waiting'), ...await list('running')];
+    const open = [...await tasks(server, app, 'waiting'), ...await tasks(server, app, 'running')];
     if (open.length === 0) break;
     await pause(1000);
   }
-  return (await Promise.all(['waiting', 'running', 'dead', 'done'].map(list))).flat();
+  return (await Promise.all(['waiting', 'running', 'dead', 'done'].map((state) => tasks(server, app, state)))).flat();
 }

@@ -57,8 +57,8 @@ export function scripts(journal) {
   };
 }
 
-/** `hosts`: API hosts by name, `{name: origin}`. `kinds`: what is sent. */
-export function startLoad({ app, hosts, journal, kinds = Object.keys(RATES) }) {
+/** `hosts`: API hosts by name, `{name: origin}`. */
+export function startLoad({ app, hosts, journal }) {
   const agents = Object.fromEntries(Object.keys(hosts).map((name) => [name, new Agent({ keepAlive: true, maxSockets: 2000 })]));
   const gone = new Set();
   const open = new Set();
@@ -126,7 +126,7 @@ export function startLoad({ app, hosts, journal, kinds = Object.keys(RATES) }) {
     }
   }
 
-  const beats = Object.keys(hosts).flatMap((host) => kinds.map((kind) => beat(host, kind, RATES[kind])));
+  const beats = Object.keys(hosts).flatMap((host) => Object.entries(RATES).map(([kind, rate]) => beat(host, kind, rate)));
   return {
     /** Nothing more is sent to a host. */
     leave: (host) => gone.add(host),

@@ -1,16 +1,9 @@
 // API hosts and workers on this machine, with a Redis and a PostgreSQL between them.
-import { execFileSync } from 'node:child_process';
 import { setTimeout as pause } from 'node:timers/promises';
 import { ask } from './http.mjs';
 import { startPostgres } from './postgres.mjs';
 import { startRedis } from './redis.mjs';
-import { LODE, lode, startServer, startWorker } from './server.mjs';
-
-/** Why this build has no such thing; nothing if it has. */
-export function lacksQueue() {
-  const help = execFileSync(LODE, ['serve', '--help'], { encoding: 'utf8' });
-  return help.includes('--queue') ? undefined : 'this build has no --queue';
-}
+import { lode, startServer, startWorker } from './server.mjs';
 
 /**
  * Starts all of it. `redis`: its options (redis.mjs). `queue`: the URL of the queue, made of the Redis. `env`: of the
@@ -87,6 +80,5 @@ export async function tasks(server, app, state) {
   const url = `${server.url}/admin/apps/${app.key}/tasks${state === undefined ? '' : `?state=${state}`}`;
   const { status, body, text } = await ask(url, { authorization: `Bearer ${server.adminToken()}` });
   if (status !== 200) throw new Error(`${url}: ${status} ${text}`);
-  const list = Array.isArray(body) ? body : body.tasks;
-  return list.map((task) => ({ ...task, id: task.id ?? task.taskId }));
+  return body;
 }

@@ -1,13 +1,13 @@
 // An app on many hosts is one app: whoever is asked, and whoever runs its scripts.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { lacksQueue, startCluster, until } from '../lib/cluster.mjs';
+import { startCluster, until } from '../lib/cluster.mjs';
 import { ask, clientOf } from '../lib/http.mjs';
 import { endpoint, hook } from './scripts.mjs';
 
 const answers = (what) => ({ 'endpoints/which.js': endpoint(`response.body = { which: '${what}' }; response.complete(200);`) });
 
-describe('apps on many hosts', { skip: lacksQueue() ?? false, concurrency: false }, () => {
+describe('apps on many hosts', { concurrency: false }, () => {
   let cluster;
   before(async () => { cluster = await startCluster({ apis: 2, workers: 2 }); });
   after(() => cluster?.stop());

@@ -1,7 +1,7 @@
 // Quotas hold on all hosts together, and no app takes another's turn.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { lacksQueue, startCluster } from '../lib/cluster.mjs';
+import { startCluster } from '../lib/cluster.mjs';
 import { clientOf } from '../lib/http.mjs';
 import { endpoint } from './scripts.mjs';
 
@@ -26,7 +26,7 @@ function keyIn(lane, not) {
   }
 }
 
-describe('fairness', { skip: lacksQueue() ?? false, concurrency: false, timeout: 180_000 }, () => {
+describe('fairness', { concurrency: false, timeout: 180_000 }, () => {
   let cluster;
   before(async () => { cluster = await startCluster({ apis: 2, workers: 2 }); });
   after(() => cluster?.stop());

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { lacksQueue, startCluster, until } from '../lib/cluster.mjs';
+import { startCluster, until } from '../lib/cluster.mjs';
 import { ask, clientOf } from '../lib/http.mjs';
 import { freePort } from '../lib/network.mjs';
 import { startWorker } from '../lib/server.mjs';
@@ -18,7 +18,7 @@ function isLost(answer) {
   assert.ok([503, 550].includes(answer.status), answer.text);
 }
 
-describe('hosts', { skip: lacksQueue() ?? false, concurrency: false, timeout: 180_000 }, () => {
+describe('hosts', { concurrency: false, timeout: 180_000 }, () => {
   let cluster;
   let app;
   let client;

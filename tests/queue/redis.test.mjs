@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { lacksQueue, startCluster, until } from '../lib/cluster.mjs';
+import { startCluster, until } from '../lib/cluster.mjs';
 import { clientOf } from '../lib/http.mjs';
 import { startPostgres } from '../lib/postgres.mjs';
 import { startRedis } from '../lib/redis.mjs';
@@ -12,9 +12,8 @@ import { endpoint } from './scripts.mjs';
 
 const BUDGET_MS = 5000;
 const SCRIPTS = { 'endpoints/fine.js': endpoint('setTimeout(function () { response.body = { fine: true }; response.complete(200); }, 20);') };
-const skip = lacksQueue() ?? false;
 
-describe('Redis under load', { skip, concurrency: false, timeout: 180_000 }, () => {
+describe('Redis under load', { concurrency: false, timeout: 180_000 }, () => {
   let cluster;
   let app;
   before(async () => {
@@ -96,7 +95,7 @@ describe('Redis under load', { skip, concurrency: false, timeout: 180_000 }, () 
   }));
 });
 
-describe('reaching Redis', { skip, concurrency: false, timeout: 120_000 }, () => {
+describe('reaching Redis', { concurrency: false, timeout: 120_000 }, () => {
   async function works(options) {
     const cluster = await startCluster({ apis: 1, workers: 1, ...options });
     try {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { lacksQueue, startCluster, tasks, until } from '../lib/cluster.mjs';
+import { startCluster, tasks, until } from '../lib/cluster.mjs';
 import { clientOf } from '../lib/http.mjs';
 import { beat, endpoint, traced, traces } from './scripts.mjs';
 
@@ -16,7 +16,7 @@ const SCRIPTS = {
 const ASYNC = { prefer: 'respond-async' };
 const keyed = (key) => ({ headers: { ...ASYNC, 'idempotency-key': key } });
 
-describe('asynchronous tasks', { skip: lacksQueue() ?? false, concurrency: false, timeout: 600_000 }, () => {
+describe('asynchronous tasks', { concurrency: false, timeout: 600_000 }, () => {
   let cluster;
   before(async () => { cluster = await startCluster({ apis: 2, workers: 1 }); });
   after(() => cluster?.stop());
