@@ -45,6 +45,11 @@ for host in 'w worker' 'a api'; do
 done
 id=$(put 1)
 [[ $(run withdraw 3 '{lode}:tasks:0' '{lode}:app:k' '{lode}:load' "$id" a:1 -4) == 1 ]]
+id=$(put 9)
+lode XREADGROUP GROUP workers w COUNT 1 BLOCK 10 STREAMS "${lanes[@]}" '>' '>' >/dev/null
+[[ $(run hand_back 1 '{lode}:tasks:0' "$id" a 9 k $late text) == 1 ]]
+id=$(lode XRANGE '{lode}:tasks:0' - + COUNT 1 | head -1)
+[[ $(run withdraw 3 '{lode}:tasks:0' '{lode}:app:k' '{lode}:load' "$id" a:9 -4) == 1 ]]
 put 2 >/dev/null
 id=$(put 3)
 lode XREADGROUP GROUP workers w COUNT 2 BLOCK 10 STREAMS "${lanes[@]}" '>' '>' >/dev/null

@@ -99,6 +99,7 @@ macro_rules! scripts {
 scripts! {
     Announce = "announce.lua",
     Enqueue = "enqueue.lua",
+    HandBack = "hand_back.lua",
     Heartbeat = "heartbeat.lua",
     Reap = "reap.lua",
     Settle = "settle.lua",

@@ -111,6 +111,7 @@ impl Taker {
             app: app.clone(),
             host: fields.text("h").unwrap_or_default(),
             number: fields.text("n").unwrap_or_default(),
+            deadline_ms,
             bytes: payload.len(),
             id,
         };
@@ -151,6 +152,20 @@ impl Answerer {
         self.settle(ticket, "lost", &[]).await;
     }
 
+    /// Puts a task back that this host was given and has not begun: another may have room for it.
+    pub async fn hand_back(&self, ticket: Ticket, payload: &[u8]) {
+        let deadline = ticket.deadline_ms.to_string();
+        let args: [&[u8]; 6] = [
+            ticket.id.as_bytes(),
+            ticket.host.as_bytes(),
+            ticket.number.as_bytes(),
+            ticket.app.as_bytes(),
+            deadline.as_bytes(),
+            payload,
+        ];
+        self.done_with(&ticket, Script::HandBack, &[ticket.lane], &args).await;
+    }
+
     /// How many tasks are taken and not answered.
     pub fn held(&self) -> usize {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).len()
@@ -170,10 +185,26 @@ impl Answerer {
             how.as_bytes(),
             payload,
         ];
+        let settled = self.done_with(&ticket, Script::Settle, &names, &args).await;
+        if !settled {
+            self.host.metrics.dropped.inc();
+        }
+        settled
+    }
+
+    /// Runs a script that acknowledges a task, until it has run; then lets the task go. Returns whether the
+    /// task was still this host's.
+    async fn done_with(
+        &self,
+        ticket: &Ticket,
+        script: Script,
+        names: &[&str],
+        args: &[&[u8]],
+    ) -> bool {
         let mut sent_before = false;
-        let settled = loop {
+        let was_its = loop {
             let until = Instant::now() + PATIENCE;
-            match self.host.link.run(Script::Settle, &names, &args, until).await {
+            match self.host.link.run(script, names, args, until).await {
                 // Not acknowledged now: by somebody else, or by the first of two attempts.
                 Ok(value) => break value == Value::Int(1) || sent_before,
                 Err(Failure::Unknown(_)) => sent_before = true,
@@ -185,9 +216,6 @@ impl Answerer {
         };
         let of = (ticket.lane, ticket.id.clone());
         self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&of);
-        if !settled {
-            self.host.metrics.dropped.inc();
-        }
-        settled
+        was_its
     }
 }

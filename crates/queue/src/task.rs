@@ -70,5 +70,6 @@ pub struct Ticket {
     pub(crate) app: Arc<str>,
     pub(crate) host: String,
     pub(crate) number: String,
+    pub(crate) deadline_ms: i64,
     pub(crate) bytes: usize,
 }

@@ -279,6 +279,31 @@ async fn what_a_host_gave_up_is_lost_and_not_given_to_it_again() {
 }
 
 #[tokio::test]
+async fn what_is_handed_back_goes_to_whoever_reads_next() {
+    let (redis, caller, _worker, mut taker) = both().await;
+    let answer = ask(&caller, task("app", "x"));
+    let taken = take_one(&mut taker).await;
+    let before = taken.deadline;
+    taker.answerer().hand_back(taken.ticket, &taken.payload).await;
+    assert_eq!(taker.answerer().held(), 0);
+    let other = redis.join("w2", Role::Worker).await;
+    let mut others = Taker::new(&other);
+    let again = take_one(&mut others).await;
+    assert_eq!((&*again.app, again.payload.as_slice()), ("app", &b"x"[..]));
+    let moved = again.deadline.max(before) - again.deadline.min(before);
+    assert!(moved < Duration::from_secs(5), "the deadline stays: {moved:?}");
+    assert!(others.answerer().answer(again.ticket, b"y").await);
+    assert!(matches!(answer.await.expect("no panic"), Answer::Answered(a) if a == b"y"));
+    // One that was answered as lost meanwhile is not put back.
+    let answer = ask(&caller, task("app", "z"));
+    let taken = take_one(&mut others).await;
+    other.leave().await;
+    others.answerer().hand_back(taken.ticket, b"z").await;
+    assert!(matches!(answer.await.expect("no panic"), Answer::Lost(_)));
+    all_streams_are_empty(&mut redis.connection().await).await;
+}
+
+#[tokio::test]
 async fn deleted_entries_flushed_scripts_and_groups_do_no_harm() {
     let (redis, caller, worker, mut taker) = both().await;
     let mut connection = redis.connection().await;

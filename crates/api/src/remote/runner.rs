@@ -29,6 +29,11 @@ const AHEAD: usize = 8;
 /// queue, where another worker may take them.
 const MOST: usize = 4096;
 
+/// A task that has waited here for so long, as its app has all its share of this worker under way, is put back
+/// into the queue: another may have room. Long beside runs of the usual length, which end meanwhile; short beside
+/// a client's patience.
+const HAND_BACK: Duration = Duration::from_millis(500);
+
 /// How long a full worker waits before it looks again, when none of its runs ends meanwhile.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -133,12 +138,17 @@ impl Runner {
     fn start(&self, taken: Taken, answerer: &Answerer, freed: &Arc<Notify>) {
         let (api, answerer, freed) = (self.api.clone(), answerer.clone(), freed.clone());
         let mut fenced = self.host.fenced();
+        // Where there is no other worker, nobody else can have it.
+        let patience = if self.host.workers() > 1 { HAND_BACK } else { Duration::MAX };
         tokio::spawn(async move {
             let Taken { app, deadline, payload, ticket, .. } = taken;
             tokio::select! {
-                done = one(&api, &app, deadline, &payload) => {
+                done = one(&api, &app, deadline, &payload, patience) => {
                     freed.notify_one();
-                    answerer.answer(ticket, &done.to_bytes()).await;
+                    match done {
+                        Some(done) => drop(answerer.answer(ticket, &done.to_bytes()).await),
+                        None => answerer.hand_back(ticket, &payload).await,
+                    }
                 }
                 // Dropped, so ended: others have answered it as lost, or this host does when it is back.
                 _ = fenced.changed() => answerer.give_up(ticket).await,
@@ -147,24 +157,29 @@ impl Runner {
     }
 }
 
-async fn one(api: &Api, key: &Arc<str>, deadline: Instant, payload: &[u8]) -> Done {
-    let nothing = Spent::default();
+/// What a task comes to; `None` if it was not begun within `patience`.
+async fn one(
+    api: &Api,
+    key: &Arc<str>,
+    deadline: Instant,
+    payload: &[u8],
+    patience: Duration,
+) -> Option<Done> {
+    let unbegun = |report| Some(Done::new(report, Spent::default()));
     let asked: Asked<'_> = match serde_json::from_slice(payload) {
         Ok(asked) => asked,
-        Err(error) => return Done::new(failed(format!("the task is none: {error}")), nothing),
+        Err(error) => return unbegun(failed(format!("the task is none: {error}"))),
     };
     let app = match api.0.apps.at_revision(key, &asked.revision).await {
         Ok(app) => app,
-        Err(error) => {
-            return Done::new(failed(format!("the app cannot be loaded: {error:?}")), nothing);
-        }
+        Err(error) => return unbegun(failed(format!("the app cannot be loaded: {error:?}"))),
     };
     // Whoever asked knows less, or more, than the store has: it looks again.
     if app.revision != *asked.revision {
-        return Done::new(Report::rejected(Overload::NotDeployed, Duration::ZERO), nothing);
+        return unbegun(Report::rejected(Overload::NotDeployed, Duration::ZERO));
     }
     let Ok(url) = Url::parse(&asked.url) else {
-        return Done::new(failed("the task's URL is none".into()), nothing);
+        return unbegun(failed("the task's URL is none".into()));
     };
     let budget = Arc::new(Budget::of(deadline, &asked.left));
     let run = Arc::new(Run::of(&asked, key, budget.clone()));
@@ -181,6 +196,6 @@ async fn one(api: &Api, key: &Arc<str>, deadline: Instant, payload: &[u8]) -> Do
         deployment: app.deployment,
         origin,
     };
-    let report = api.0.master.run(task).await;
-    Done::new(report, budget.left().taken_from(&asked.left))
+    let report = api.0.master.run_soon(task, patience).await?;
+    Some(Done::new(report, budget.left().taken_from(&asked.left)))
 }

@@ -325,29 +325,48 @@ impl Master {
     /// Runs a task. Comes back by its deadline and a moment, whatever its script or child does.
     /// Dropping the future ends the run.
     pub async fn run(&self, task: Task) -> Report {
+        let begun = self.run_or_not(task, None).await;
+        begun.unwrap_or_else(|| Report::of(Outcome::Expired))
+    }
+
+    /// Runs a task as [`Master::run`] does, but for one that no child has been given after `patience`: that
+    /// one is forgotten, and `None` says so.
+    pub async fn run_soon(&self, task: Task, patience: Duration) -> Option<Report> {
+        self.run_or_not(task, Some(patience)).await
+    }
+
+    async fn run_or_not(&self, task: Task, patience: Option<Duration>) -> Option<Report> {
         let deadline = task.deadline;
         if task.request.len() > MAX_TEXT {
             let detail =
                 format!("the request has {} bytes, of at most {MAX_TEXT}", task.request.len());
-            return Report::of(Outcome::Platform { detail });
+            return Some(Report::of(Outcome::Platform { detail }));
         }
         let submitted = self.shared.state().submit(task, Instant::now());
         let (run, answer) = match submitted {
             Ok(submitted) => submitted,
             Err((overload, wait)) => {
                 self.shared.metrics.rejected();
-                return Report::rejected(overload, wait);
+                return Some(Report::rejected(overload, wait));
             }
         };
         let guard = Abandon { shared: &self.shared, run };
         let mut answer = std::pin::pin!(answer);
-        let mut report = tokio::time::timeout_at(deadline.into(), &mut answer).await;
+        let first = patience.and_then(|patience| Instant::now().checked_add(patience));
+        let first = first.map_or(deadline, |first| first.min(deadline));
+        let mut report = tokio::time::timeout_at(first.into(), &mut answer).await;
+        if report.is_err() && first < deadline {
+            if self.shared.state().withdraw(run) {
+                return None;
+            }
+            report = tokio::time::timeout_at(deadline.into(), &mut answer).await;
+        }
         if report.is_err() && !self.shared.state().expired(run, Instant::now()) {
             report = tokio::time::timeout_at((deadline + LAST_WORDS).into(), &mut answer).await;
         } else if report.is_err() {
             report = Ok(answer.await);
         }
-        match report {
+        Some(match report {
             Ok(Ok(report)) => {
                 std::mem::forget(guard);
                 report
@@ -355,7 +374,7 @@ impl Master {
             // The child is silent; its driver will see to it.
             Err(_) => Report::of(Outcome::Limit { limit: Limit::Wall }),
             Ok(Err(_)) => Report::of(Outcome::Platform { detail: "the run was forgotten".into() }),
-        }
+        })
     }
 
     /// Admits nothing more and comes back when all that was admitted is answered, or after `grace`.

@@ -471,6 +471,15 @@ impl State {
         }
     }
 
+    /// Forgets a task that waits. Returns whether it does: not, if a child has it, or it is answered.
+    pub(super) fn withdraw(&mut self, run: RunId) -> bool {
+        if self.flights.get(&run).is_none_or(|flight| flight.place.is_some()) {
+            return false;
+        }
+        self.abandon(run);
+        true
+    }
+
     /// Nobody waits for the task any more.
     pub(super) fn abandon(&mut self, run: RunId) {
         let Some(flight) = self.flights.get_mut(&run) else { return };
