@@ -211,10 +211,10 @@ impl Driver {
         let now = Instant::now();
         let mut state = shared.state();
         let child = state.children.get_mut(&self.id)?;
-        if child.runs.values().any(|due| *due < now) {
+        let config = &shared.config;
+        if child.is_silent(config.patience, now) {
             return Some(End::Silent);
         }
-        let config = &shared.config;
         if ticks.is_multiple_of(MEMORY_TICKS)
             && child.process.resident().is_some_and(|bytes| bytes > config.recycle_above)
         {

@@ -9,6 +9,7 @@
 mod builder;
 mod driver;
 mod keeper;
+mod lateness;
 mod penalty;
 mod process;
 mod scheduler;
@@ -55,7 +56,8 @@ pub struct Config {
     pub directory: PathBuf,
     /// Tasks that may wait, of all apps.
     pub queue: usize,
-    /// How long a child may be silent past a run's deadline before it is killed.
+    /// How long a child may be silent past a run's deadline before it is killed. Time in which it waited for
+    /// a processor does not count.
     pub patience: Duration,
     /// A child is replaced after this time…
     pub recycle_after: Duration,

@@ -133,6 +133,14 @@ impl Process {
         let pages: usize = statm.split(' ').nth(1)?.parse().ok()?;
         Some(pages * rustix::param::page_size())
     }
+
+    /// How long the inner process' guests have been ready to run and had no processor, since its start;
+    /// `None` where the kernel does not say. Its main thread runs them (Documentation/scheduler/sched-stats
+    /// of Linux: the second number is nanoseconds on a run queue).
+    pub(super) fn waited(&self) -> Option<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/schedstat", self.inner)).ok()?;
+        Some(Duration::from_nanos(stat.split(' ').nth(1)?.parse().ok()?))
+    }
 }
 
 impl Drop for Process {

@@ -17,6 +17,7 @@ use lode_child::protocol::{
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, oneshot};
 
+use super::lateness::Lateness;
 use super::process::Process;
 use super::scheduler::Scheduler;
 use super::snapshots::Snapshots;
@@ -57,9 +58,10 @@ pub(super) struct ChildState {
     pub(super) blocked: Arc<Notify>,
     /// The trust group whose runs it has seen; none but theirs from then on. `None` before the first.
     group: Option<Option<Arc<str>>>,
-    /// The runs it was given and has not answered, with the latest moment for that.
+    /// The runs it was given and has not answered, and when their time is up.
     pub(super) runs: HashMap<RunId, Instant>,
     young: VecDeque<(RunId, Instant)>,
+    late: Option<Lateness>,
     /// The snapshots it holds, and when each was last used. They keep the memory files open.
     snapshots: HashMap<SnapshotId, (Instant, Arc<OwnedFd>)>,
     /// It gets no more runs, and ends when those it has are over.
@@ -80,6 +82,7 @@ impl ChildState {
             group: None,
             runs: HashMap::new(),
             young: VecDeque::new(),
+            late: None,
             snapshots: HashMap::new(),
             retiring: false,
             born: now,
@@ -97,6 +100,17 @@ impl ChildState {
             self.young.pop_front();
         }
         self.young.len().min(self.runs.len())
+    }
+
+    /// Whether it owes an answer for longer than `patience`, and could have given it.
+    pub(super) fn is_silent(&mut self, patience: Duration, now: Instant) -> bool {
+        let first = self.runs.iter().min_by_key(|(_, due)| **due);
+        let Some((run, due)) = first.filter(|(_, due)| **due < now) else {
+            self.late = None;
+            return false;
+        };
+        let waited = self.process.waited().unwrap_or_default();
+        Lateness::is_silent(&mut self.late, (*run, *due), waited, patience, now)
     }
 
     fn has_room(&mut self, now: Instant) -> bool {
@@ -161,8 +175,6 @@ pub(super) struct State {
     pub(super) flights: HashMap<RunId, Flight>,
     /// Tasks that may wait, of all apps.
     queue: usize,
-    /// How long a child may be silent past a run's deadline.
-    patience: Duration,
     pub(super) metrics: Arc<Metrics>,
     pub(super) draining: bool,
     /// Children in a row that could not be started, or ended before they had served anything.
@@ -180,7 +192,6 @@ impl State {
             snapshots,
             flights: HashMap::new(),
             queue: config.queue,
-            patience: config.patience,
             metrics,
             draining: false,
             failures: 0,
@@ -299,7 +310,7 @@ impl State {
         }
         tracing::trace!(task = run.0, app = &*flight.app, child = id.0, "a task starts");
         self.metrics.waited(now.saturating_duration_since(flight.submitted));
-        child.runs.insert(run, now + flight.limits.wall + self.patience);
+        child.runs.insert(run, now + flight.limits.wall);
         child.young.push_back((run, now));
         flight.place = Some(Place { child: id, since: now, calls: 0 });
         true
