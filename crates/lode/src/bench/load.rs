@@ -10,13 +10,15 @@ use lode_sandbox::{
     Engine, EngineOptions, Invocation, Limits, Snapshot, Source, deploy_limits, random_seed,
 };
 use lode_worker::broker::{AppContext, Broker};
-use lode_worker::master::{AppName, AppSettings, Master, Quota, Report, Task};
+use lode_worker::master::{AppName, AppSettings, Built, Master, Quota, Report, Task};
 
+use super::hostile::BESIDE;
+use super::soak;
 use super::tally::{Row, Tally, tell};
 use crate::run::{CommandLine, read_request};
 use crate::{Failure, app, exit, limits};
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct Arguments {
     /// The app: a file or a folder.
     #[arg(long)]
@@ -29,14 +31,18 @@ pub(crate) struct Arguments {
     request: Option<PathBuf>,
     /// Tasks under way at once.
     #[arg(long, default_value_t = 16)]
-    concurrency: usize,
+    pub(super) concurrency: usize,
     /// For how long, in seconds.
     #[arg(long, default_value_t = 5.0)]
     duration: f64,
     /// How much of the load comes from hostile apps, in percent: endless loops, memory bombs, runs that
-    /// never complete, and runs that throw late.
+    /// never complete, and runs that throw late. With 100, nothing else runs: apps of every kind come and
+    /// go at random, and what they leave in memory, descriptors and children must be nothing.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     hostile: u8,
+    /// With `--hostile 100`: repeats the choices of a run that printed this.
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
     /// Beside it, an app of the same kind that keeps this many times as many tasks under way.
     #[arg(long, default_value_t = 0)]
     flood: usize,
@@ -54,24 +60,15 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// What hostile apps do: each a script of an app of its own.
-const HOSTILE: [(&str, &str); 4] = [
-    ("loop", "function onRequest(request, response) { while (true); }"),
-    (
-        "memory",
-        "function onRequest() { const all = []; for (;;) all.push(new Uint8Array(1 << 20).fill(1)); }",
-    ),
-    ("never", "function onRequest() {}"),
-    ("late", "function onRequest() { setTimeout(() => { throw new Error('late') }, 20) }"),
-];
-
 pub(super) fn run(arguments: &Arguments) -> Result<u8, Failure> {
     let sources = app::load(&arguments.app)?;
     let request = read_request(arguments.request.as_deref())?;
     let duration = Duration::try_from_secs_f64(arguments.duration)
         .map_err(|_| Failure::usage("--duration: a number of seconds is needed"))?;
-    let mut rows =
-        vec![alone(arguments, &sources, &request, duration.min(Duration::from_secs(2)))?];
+    let mut rows = Vec::new();
+    if arguments.hostile < 100 {
+        rows.push(alone(arguments, &sources, &request, duration.min(Duration::from_secs(2)))?);
+    }
     let load = load(arguments, sources, request.into(), duration);
     rows.extend(super::runtime()?.block_on(load)?);
     tell(&rows, arguments.json)?;
@@ -124,6 +121,12 @@ async fn load(
     config.allowed_missing = arguments.allow_degraded_lockdown.clone();
     let master = Master::start(config, Broker::default()).await.map_err(Failure::platform)?;
 
+    let stop = super::stop_signal()?;
+    if arguments.hostile == 100 {
+        let row = soak::run(&master, arguments, request, duration, stop).await?;
+        master.drain(Duration::from_secs(5)).await;
+        return Ok(vec![row]);
+    }
     let good = AppName::from("good");
     deploy(&master, &good, sources.clone(), arguments).await?;
     let handlers = master.handlers(&good).unwrap_or_default();
@@ -135,14 +138,13 @@ async fn load(
     }
     let mut bad = Vec::new();
     if arguments.hostile > 0 {
-        for (name, text) in HOSTILE {
+        for (name, text) in BESIDE {
             let name = AppName::from(name);
             deploy(&master, &name, vec![Source::entry("hostile.js", text)], arguments).await?;
             bad.push(name);
         }
     }
 
-    let stop = super::stop_signal()?;
     let good = Load { master: master.clone(), app: good, handler, request, stop };
     let (tally, _, took) = good.drive(arguments.concurrency, duration, &[], 0).await?;
     let mut rows = vec![tally.row("worker", took)];
@@ -170,17 +172,17 @@ async fn load(
 
 /// What the load asks for.
 #[derive(Clone)]
-struct Load {
-    master: Master,
-    app: AppName,
-    handler: u32,
-    request: Arc<str>,
+pub(super) struct Load {
+    pub(super) master: Master,
+    pub(super) app: AppName,
+    pub(super) handler: u32,
+    pub(super) request: Arc<str>,
     /// Asks for an early end of this and all that would follow.
-    stop: Arc<AtomicBool>,
+    pub(super) stop: Arc<AtomicBool>,
 }
 
 impl Load {
-    async fn once(&self) -> (Duration, Report) {
+    pub(super) async fn once(&self) -> (Duration, Report) {
         let task = Task {
             app: self.app.clone(),
             handler: self.handler,
@@ -257,6 +259,15 @@ async fn deploy(
         .build(sources, deploy_limits())
         .await
         .map_err(|error| Failure { message: error.to_string(), code: exit::SCRIPT })?;
+    deploy_built(master, name, &built, arguments)
+}
+
+pub(super) fn deploy_built(
+    master: &Master,
+    name: &AppName,
+    built: &Built,
+    arguments: &Arguments,
+) -> Result<(), Failure> {
     let settings = AppSettings {
         name: name.clone(),
         limits: arguments.limits.clone(),
@@ -264,6 +275,6 @@ async fn deploy(
         trust_group: None,
         context: AppContext::new(&**name),
     };
-    master.deploy(settings, &built).map_err(Failure::platform)?;
+    master.deploy(settings, built).map_err(Failure::platform)?;
     Ok(())
 }

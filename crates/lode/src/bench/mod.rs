@@ -1,8 +1,11 @@
 //! `lode bench`: drives a worker in this process, with real children, and says what it takes.
 
 mod cold;
+mod footprint;
+mod hostile;
 mod load;
 mod queue;
+mod soak;
 mod tally;
 
 use std::path::PathBuf;

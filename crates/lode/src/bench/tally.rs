@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::footprint::Footprint;
 use crate::Failure;
 
 /// Latencies and outcomes of one class of tasks.
@@ -24,6 +25,15 @@ pub(super) struct Row {
     p50_us: f64,
     p99_us: f64,
     outcomes: BTreeMap<&'static str, usize>,
+    /// What the worker held before and after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    footprint: Option<[Footprint; 2]>,
+}
+
+impl Row {
+    pub(super) fn with_footprint(self, before: Footprint, after: Footprint) -> Self {
+        Self { footprint: Some([before, after]), ..self }
+    }
 }
 
 impl Tally {
@@ -37,6 +47,10 @@ impl Tally {
         for (outcome, count) in part.outcomes {
             *self.outcomes.entry(outcome).or_default() += count;
         }
+    }
+
+    pub(super) fn count(&self, outcome: &str) -> usize {
+        self.outcomes.get(outcome).copied().unwrap_or(0)
     }
 
     pub(super) fn row(mut self, who: &'static str, took: Duration) -> Row {
@@ -53,6 +67,7 @@ impl Tally {
             p50_us: at(0.5),
             p99_us: at(0.99),
             outcomes: self.outcomes,
+            footprint: None,
         }
     }
 }
