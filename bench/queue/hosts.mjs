@@ -9,8 +9,9 @@ import { parseArgs } from 'node:util';
 import { startCluster } from '../../tests/lib/cluster.mjs';
 import { startServer } from '../../tests/lib/server.mjs';
 import { basic } from '../../tests/lib/http.mjs';
-import { load, tree } from '../http/load.mjs';
-import { median } from '../http/report.mjs';
+import { load } from '../http/load.mjs';
+import { tree } from '../lib/memory.mjs';
+import { median } from '../lib/stats.mjs';
 
 const { values } = parseArgs({ options: {
   ms: { type: 'string', default: '4000' },
