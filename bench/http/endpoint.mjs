@@ -2,8 +2,8 @@
 // request, and warm `workerd` and `deno serve`, which keep one world for all.
 import { ask, basic, clientOf } from '../../tests/lib/http.mjs';
 import { startServer } from '../../tests/lib/server.mjs';
-import { loadAverage, run, wanted } from '../lib/results.mjs';
-import { measure, options, print, ratios, write } from './report.mjs';
+import { loadAverage, run } from '../lib/results.mjs';
+import { measure, options, print, ratios, startAll, write } from './report.mjs';
 import { denoServe, version, workerd } from './systems.mjs';
 import { body, check, source } from './workload.mjs';
 
@@ -57,14 +57,12 @@ async function main() {
     'deno serve': (name) => deno(name, [], 'one world for all requests'),
     'deno serve --parallel': (name) => deno(name, ['--parallel'], 'one world per processor for all requests'),
   };
-  const systems = [];
-  for (const [name, make] of Object.entries(makers)) {
-    if (!wanted(name, how.only)) continue;
-    const system = await make(name);
-    const { path: at, headers, origin } = system;
+  const { systems, skipped } = await startAll(makers, how.only);
+  for (const system of systems) {
+    const { path: at, headers, origin, name } = system;
     const answer = await ask(origin + at, { method: 'POST', headers, body });
     check(name, answer.body.order);
-    systems.push({ ...system, request: { path: at, method: 'POST', headers, body }, expect: 200 });
+    Object.assign(system, { request: { path: at, method: 'POST', headers, body }, expect: 200 });
   }
   const results = await measure(systems, how);
   for (const system of systems) await system.stop();
@@ -76,6 +74,7 @@ async function main() {
     load_average: { before, after: loadAverage() },
     results,
     ratios: found,
+    skipped,
   });
   print('endpoint', results, found);
 }

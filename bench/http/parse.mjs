@@ -26,7 +26,7 @@ async function serve() {
         object.set(order);
       });
       Parse.Cloud.afterSave('Order', () => {});
-      Parse.Cloud.define('presave', ({ params }) => ('lines' in params ? handler(params) : {}));
+      Parse.Cloud.define('good', ({ params }) => handler(params));
       for (const [kind, text] of Object.entries(HOSTILITY)) {
         Parse.Cloud.define(kind, runInThisContext(`(() => {${text}})`, { filename: `${kind}.js` }));
       }

@@ -1,12 +1,28 @@
 // Alternating rounds and the table of what is asked over HTTP.
 import { memory } from '../lib/memory.mjs';
-import { loadAverage, options as common, table, write as writeFile } from '../lib/results.mjs';
+import { loadAverage, options as common, table, wanted, write as writeFile } from '../lib/results.mjs';
 import { medians, ordered, ratioOf } from '../lib/stats.mjs';
 import { load } from './load.mjs';
 
 const CONNECTIONS = [64, 1];
 
 export const options = () => common({ file: 'http.json', ms: 5000, rounds: 3, quick: { ms: 800, rounds: 1 } });
+
+/** Starts those that `--only` lets take part. A peer that cannot be started is left out, and told; Lode must be there. */
+export async function startAll(makers, only) {
+  const systems = [];
+  const skipped = [];
+  for (const [name, make] of Object.entries(makers).filter(([each]) => wanted(each, only))) {
+    try {
+      systems.push(await make(name));
+    } catch (error) {
+      if (name.startsWith('Lode')) throw error;
+      process.stderr.write(`skipped ${name}: ${error.message}\n`);
+      skipped.push({ system: name, why: error.message.split('\n')[0] });
+    }
+  }
+  return { systems, skipped };
+}
 
 /** Systems are `{name, note, origin, pid, request, expect}`. */
 export async function measure(systems, { ms, rounds }) {

@@ -4,8 +4,8 @@
 import { ask, clientOf } from '../../tests/lib/http.mjs';
 import { startPostgres } from '../../tests/lib/postgres.mjs';
 import { startServer } from '../../tests/lib/server.mjs';
-import { loadAverage, run, wanted } from '../lib/results.mjs';
-import { measure, options, print, ratios, write } from './report.mjs';
+import { loadAverage, run } from '../lib/results.mjs';
+import { measure, options, print, ratios, startAll, write } from './report.mjs';
 import { PARSE_HEADERS, parseServer, version } from './systems.mjs';
 import { body, check, source } from './workload.mjs';
 
@@ -92,10 +92,7 @@ async function main() {
     'Parse Server, PostgreSQL': (name) => parse(name, postgres.database(), 1),
     'Parse Server, PostgreSQL, 2 processes': (name) => parse(name, postgres.database(), 2),
   };
-  const systems = [];
-  for (const [name, make] of Object.entries(makers)) {
-    if (wanted(name, how.only)) systems.push(await make(name));
-  }
+  const { systems, skipped } = await startAll(makers, how.only);
   const results = await measure(systems, how);
   for (const system of systems) {
     const count = await system.count();
@@ -110,6 +107,7 @@ async function main() {
     load_average: { before, after: loadAverage() },
     results,
     ratios: found,
+    skipped,
   });
   print('saves', results, found);
 }

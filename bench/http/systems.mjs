@@ -6,6 +6,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { end, remove, temporaryDirectory, tie } from '../../tests/lib/files.mjs';
 import { freePort } from '../../tests/lib/network.mjs';
+import { body } from './workload.mjs';
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 const bin = (name) => here(`node_modules/.bin/${name}`);
@@ -110,7 +111,7 @@ export const denoRun = (name, note, file, first, env = {}) => startPeer({
   first,
   start: (folder, port) => ({
     file: bin('deno'),
-    args: ['run', '--no-config', '--no-lock', '--allow-net=127.0.0.1', '--allow-env', '--allow-read', file],
+    args: ['run', '--no-config', '--no-lock', '--unstable-worker-options', '--allow-net=127.0.0.1', '--allow-env', '--allow-read', file],
     env: { ...DENO(folder), PORT: `${port}`, ...env },
   }),
 });
@@ -130,5 +131,5 @@ export const PARSE_HEADERS = {
 
 /** Parse Server on a database of PostgreSQL, in so many processes. */
 export const parseServer = (name, note, database, workers = 1) => nodeRun(name, note, here('parse.mjs'), {
-  path: '/parse/functions/presave', method: 'POST', headers: PARSE_HEADERS, body: '{}',
+  path: '/parse/functions/good', method: 'POST', headers: PARSE_HEADERS, body,
 }, { env: { DATABASE: database, WORKERS: `${workers}` } });

@@ -1,4 +1,5 @@
 // What processes take, from /proc.
+import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { round } from './stats.mjs';
 
@@ -51,4 +52,9 @@ export function watch(root, mb, beyond) {
     beyond();
   }, 100);
   return () => clearInterval(timer);
+}
+
+/** What a folder takes on disk, in MB. */
+export function diskMb(folder) {
+  return round(Number(execFileSync('du', ['-sk', folder], { encoding: 'utf8' }).split('\t')[0]) / 1024);
 }

@@ -4,6 +4,7 @@
 import { HOSTILITY } from '../http/hostility.mjs';
 import { now } from '../http/load.mjs';
 import { version } from '../http/systems.mjs';
+import { check } from '../http/workload.mjs';
 import { startPostgres } from '../../tests/lib/postgres.mjs';
 import { loadAverage, options, run, table, wanted, write } from '../lib/results.mjs';
 import { watch } from '../lib/memory.mjs';
@@ -81,6 +82,10 @@ async function drive(system, kind, ms) {
 async function cell(name, start, kind, ms) {
   const system = await start(name);
   try {
+    const { path, ...request } = system.requestOf('good');
+    const answer = await (await fetch(system.origin + path, request)).json();
+    // Parse Server puts what a function gives into a `result`.
+    check(name, (answer.result ?? answer).order);
     return { ...await drive(system, kind, ms), note: system.note };
   } finally {
     await system.stop();
