@@ -4,14 +4,19 @@
 # What fails ends by itself: the others go on, and the exit code says that something did.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+quick=0
+[[ ${BENCH_QUICK:-0} == 0 ]] || quick=1
 out=$PWD/bench/results
+# Figures that say little must not take the place of those that do.
+if ((quick)); then
+  out=$PWD/target/bench-quick
+  export BENCH_PAGE=$out/page
+fi
 mkdir -p "$out"
+export BENCH_RESULTS=$out BENCH_QUICK=$quick
 only=("$@")
 failed=()
 skipped=()
-quick=0
-[[ ${BENCH_QUICK:-0} == 0 ]] || quick=1
-export BENCH_QUICK=$quick
 # The program is named by what reads it, so that a comparison can be repeated with another one.
 lode=${LODE_BIN:-target/release/lode}
 

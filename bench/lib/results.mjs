@@ -1,11 +1,13 @@
 // The command line of a comparison, and the file that it leaves in ../results.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg, release, totalmem } from 'node:os';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { round } from './stats.mjs';
 
-const RESULTS = new URL('../results/', import.meta.url);
+/** Where the files go: ../results, unless scripts/bench.sh says otherwise. */
+export const resultFile = (name) => path.join(process.env.BENCH_RESULTS ?? fileURLToPath(new URL('../results/', import.meta.url)), name);
 
 /**
  * `--ms` of a cell, `--rounds`, `--only a,b`, `--out`, `--quick`. Quick (also by BENCH_QUICK=1) is to see that all of it
@@ -21,7 +23,7 @@ export function options({ file, ms = 3000, rounds = 3, quick = { ms: 500, rounds
     ms: Number(values.ms ?? usual.ms),
     rounds: Number(values.rounds ?? usual.rounds),
     only: values.only?.split(','),
-    out: values.out ?? fileURLToPath(new URL(file, RESULTS)),
+    out: values.out ?? resultFile(file),
   };
 }
 

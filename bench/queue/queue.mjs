@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { end, tie } from '../../tests/lib/files.mjs';
 import { startRedis } from '../../tests/lib/redis.mjs';
 import { LODE } from '../../tests/lib/server.mjs';
-import { loadAverage, machine, run } from '../lib/results.mjs';
+import { loadAverage, machine, resultFile, run } from '../lib/results.mjs';
 import { median, ordered, ratioOf } from '../lib/stats.mjs';
 
 const text = { type: 'string' };
@@ -15,7 +15,7 @@ const { values } = parseArgs({ options: { seconds: text, rounds: text, concurren
 const QUICK = process.env.BENCH_QUICK > 0;
 const SECONDS = Number(values.seconds ?? (QUICK ? 1 : 5));
 const ROUNDS = Number(values.rounds ?? (QUICK ? 1 : 5));
-const OUT = values.out ?? fileURLToPath(new URL('../results/queue.json', import.meta.url));
+const OUT = values.out ?? resultFile('queue.json');
 const BYTES = 1024;
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 
