@@ -107,7 +107,7 @@ function lines(rows, { x, axis, y, log = true, width = 360, height = 230 }) {
   const least = Math.min(...rows.map((row) => row.x));
   const color = { field: 'system', type: 'nominal', scale: { domain: systems, range }, legend: null };
   const scale = { type: log ? 'log' : 'linear', domain, nice: false };
-  const ticks = log ? { values: steps(domain, domain[1] / domain[0] > 100 ? [1] : [1, 2, 5]), format: '~r' } : { tickCount: 6, format: '~s' };
+  const ticks = log ? { values: steps(domain, domain[1] / domain[0] > 1000 ? [1] : [1, 2, 5]), format: '~r' } : { tickCount: 6, format: '~s' };
   const vertical = (field) => ({ field, type: 'quantitative', title: y, scale, axis: ticks });
   return {
     width,

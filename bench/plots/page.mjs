@@ -127,6 +127,7 @@ export function sections(results) {
     }),
     hostile: pivot(hostile(results), 'p99 ms of the good endpoint', 'hostile', (kind) => (kind === 'none' ? 'alone' : kind), (row) => (
       row.outcome !== 'serves' ? `**${row.outcome}**` : `${short(row.p99_us / 1000)}${row.p99_growth === undefined ? '' : ` (${short(row.p99_growth)}×)`}${row.failed > 0 ? `, ${row.failed} failed` : ''}`)),
+    'hostile-shares': pivot(hostile(results).filter((row) => row.hostile !== 'none'), 'hostile requests in a hundred', 'hostile', (kind) => kind, (row) => row.hostile_percent),
     'hostile-notes': [...new Map(hostile(results).map((row) => [row.system, row.note]))].map(([name, text]) => `- ${name}: ${text}.`).join('\n'),
     'growth-apps': table(growth(results, 'apps'), { apps: (row) => row.apps, ...FIGURES, 'PSS MB': (row) => row.pss_mb }),
     'growth-size': table(growth(results, 'size'), {

@@ -35,10 +35,11 @@ async function drive(system, kind, ms) {
   const begin = now() + (ms / 4) * 1e6;
   const end = begin + ms * 1e6;
   const took = [];
-  let [number, failed, underWay] = [0, 0, 0];
+  let [number, failed, underWay, attacks, asked] = [0, 0, 0, 0, 0];
   function attack() {
     if (underWay >= HOSTILE_AT_ONCE) return;
     underWay++;
+    attacks++;
     hostile.request(system.requestOf(kind)).then(({ body }) => body.dump()).catch(() => {}).finally(() => { underWay--; });
   }
   async function connection() {
@@ -53,6 +54,7 @@ async function drive(system, kind, ms) {
         const answer = await good.request(system.requestOf('good'));
         await answer.body.dump();
         status = answer.statusCode;
+        asked++;
       } catch (error) {
         if (error.code?.startsWith('UND_ERR') && error.code.endsWith('TIMEOUT')) throw new Ended('hangs');
         // Its end is known a moment after that of its connections.
@@ -72,7 +74,7 @@ async function drive(system, kind, ms) {
     if (wrong instanceof Ended) return { outcome: wrong.message };
     if (wrong !== undefined) throw wrong;
     if (took.length === 0) return { outcome: 'answers no good request' };
-    return { outcome: 'serves', per_s: round((took.length / (now() - begin)) * 1e9, 1), ...latencies(took), failed, all: took.length };
+    return { outcome: 'serves', per_s: round((took.length / (now() - begin)) * 1e9, 1), ...latencies(took), failed, hostile_percent: round((100 * attacks) / (attacks + asked), 1) };
   } finally {
     unwatch();
     await Promise.all([good.destroy(), hostile.destroy()]);
@@ -96,7 +98,7 @@ function summary(system, kind, rounds) {
   const ended = rounds.find(({ outcome }) => outcome !== 'serves');
   const row = { system, hostile: kind ?? 'none', outcome: ended?.outcome ?? 'serves', note: rounds[0].note };
   if (ended !== undefined) return row;
-  return { ...row, ...medians(rounds, ['per_s', 'p50_us', 'p99_us', 'failed']), rounds: rounds.map(({ p99_us, per_s }) => ({ p99_us, per_s })) };
+  return { ...row, ...medians(rounds, ['per_s', 'p50_us', 'p99_us', 'failed', 'hostile_percent']), rounds: rounds.map(({ p99_us, per_s }) => ({ p99_us, per_s })) };
 }
 
 run(async () => {
@@ -142,5 +144,5 @@ run(async () => {
     results,
     skipped,
   });
-  console.log(table(results, { system: 'system', hostile: 'hostile', outcome: 'outcome', '/s': 'per_s', 'p50 µs': 'p50_us', 'p99 µs': 'p99_us', 'p99 grows': 'p99_growth', failed: 'failed' }));
+  console.log(table(results, { system: 'system', hostile: 'hostile', outcome: 'outcome', '/s': 'per_s', 'p50 µs': 'p50_us', 'p99 µs': 'p99_us', 'p99 grows': 'p99_growth', failed: 'failed', 'hostile %': 'hostile_percent' }));
 });
