@@ -49,7 +49,10 @@ workloads() {
   local more=()
   ((quick)) && more=(--warm-up-time 0.1 --measurement-time 0.2 --sample-size 10)
   # `--workspace`: the dependencies as `make build` and `make test` have them, not a second set.
-  LODE_BENCH_OUT=$out/lode.json cargo bench --locked --workspace --bench workloads -- --noplot "${more[@]}"
+  local before
+  before=$(</proc/loadavg)
+  LODE_BENCH_OUT=$out/lode.json cargo bench --locked --workspace --bench workloads -- --noplot "${more[@]}" &&
+    node bench/lib/annotate.mjs "$out/lode.json" "$before"
 }
 
 two_processes() { LODE_BENCH_OUT=$out/processes.json node bench/processes.mjs "$lode"; }

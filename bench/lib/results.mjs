@@ -16,10 +16,10 @@ export const resultFile = (name) => path.join(process.env.BENCH_RESULTS ?? fileU
 export function options({ file, ms = 3000, rounds = 3, quick = { ms: 500, rounds: 1 } }) {
   const text = { type: 'string' };
   const { values } = parseArgs({ options: { ms: text, rounds: text, only: text, out: text, quick: { type: 'boolean' } } });
-  const isQuick = values.quick ?? (process.env.BENCH_QUICK ?? '0') !== '0';
-  const usual = isQuick ? quick : { ms, rounds };
+  const isShort = values.quick ?? isQuick();
+  const usual = isShort ? quick : { ms, rounds };
   return {
-    quick: isQuick,
+    quick: isShort,
     ms: Number(values.ms ?? usual.ms),
     rounds: Number(values.rounds ?? usual.rounds),
     only: values.only?.split(','),
@@ -39,6 +39,13 @@ export const machine = () => ({
 });
 
 export const loadAverage = () => loadavg().map((value) => round(value));
+
+export const isQuick = () => (process.env.BENCH_QUICK ?? '0') !== '0';
+
+/** When something was measured, how, and beside what else. */
+export const circumstances = (before) => ({
+  measured: new Date().toISOString().slice(0, 10), quick: isQuick(), load_average: { before, after: loadAverage() },
+});
 
 /** Writes a comparison's file. `part`: only that member of it, beside what others have put into it. */
 export function write({ out, quick, rounds, ms }, content, part) {

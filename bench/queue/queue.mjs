@@ -7,14 +7,13 @@ import { parseArgs } from 'node:util';
 import { end, tie } from '../../tests/lib/files.mjs';
 import { startRedis } from '../../tests/lib/redis.mjs';
 import { LODE } from '../../tests/lib/server.mjs';
-import { loadAverage, machine, resultFile, run } from '../lib/results.mjs';
+import { circumstances, isQuick, loadAverage, machine, resultFile, run } from '../lib/results.mjs';
 import { median, ordered, ratioOf } from '../lib/stats.mjs';
 
 const text = { type: 'string' };
 const { values } = parseArgs({ options: { seconds: text, rounds: text, concurrency: { ...text, default: '1,32,256' }, only: text, out: text } });
-const QUICK = process.env.BENCH_QUICK > 0;
-const SECONDS = Number(values.seconds ?? (QUICK ? 1 : 5));
-const ROUNDS = Number(values.rounds ?? (QUICK ? 1 : 5));
+const SECONDS = Number(values.seconds ?? (isQuick() ? 1 : 5));
+const ROUNDS = Number(values.rounds ?? (isQuick() ? 1 : 5));
 const OUT = values.out ?? resultFile('queue.json');
 const BYTES = 1024;
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
@@ -106,12 +105,12 @@ async function main() {
   const peer = JSON.parse(readFileSync(here('node_modules/background-task/package.json'), 'utf8')).version;
   writeFileSync(OUT, `${JSON.stringify({
     machine: machine(),
-    quick: QUICK,
+    ...circumstances(before),
+    rounds: ROUNDS,
     redis: /redis_version:(\S+)/.exec(version)[1],
     backgroundTask: peer,
     bytes: BYTES,
     seconds: SECONDS,
-    loadAverage: { before, after: loadAverage() },
     results,
     ratios,
   }, null, 1)}\n`);
