@@ -78,12 +78,12 @@ function whereLodeLoses(results) {
   const all = comparisons(results);
   const worse = losses(all);
   if (all.length === 0) return MISSING;
-  const counts = table(score(all), { 'compared': (row) => row.section, pairs: (row) => row.all, 'Lode is worse in': (row) => row.worse, 'at worst, times': (row) => row.worst });
+  const counts = table(score(all), { 'compared': (row) => row.section, pairs: (row) => row.all, 'Lode is worse in': (row) => row.worse, 'at worst, times': (row) => (row.worst === undefined ? '–' : `${row.worst}`) });
   const rows = table(worse, {
     compared: (row) => `${row.section}: ${row.what}`,
     Lode: (row) => `${short(row.ours)} ${row.unit} (${row.lode})`,
     peer: (row) => `${short(row.theirs)} ${row.unit} (${row.peer})`,
-    times: (row) => row.times,
+    times: (row) => `${row.times}`,
   });
   return `Of ${all.length} pairs of figures, the peer's is the better one in ${worse.length}.\n\n${counts}\n\n<details><summary>Each of them</summary>\n\n${rows}\n\n</details>`;
 }

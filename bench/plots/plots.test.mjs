@@ -24,7 +24,7 @@ test('where Lode loses: whatever a peer does better, and nothing else', () => {
     'endpoint, 64 connections, /s: workerd 4',
     // What stopped has no figure to compare.
     'idle apps, 1 apps, MB: workerd 1.4',
-    'beside hostile apps, none, µs p99: workerd 1.5',
+    'beside hostile apps, alone, µs p99: workerd 1.5',
   ]);
   const fresh = score(all).find(({ section }) => section === 'fresh sandbox');
   assert.deepEqual(fresh, { section: 'fresh sandbox', all: 2, worse: 1, worst: 4 });
