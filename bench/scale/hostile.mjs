@@ -16,8 +16,8 @@ import { systemsOf } from './systems.mjs';
 const CONNECTIONS = 8;
 // No good request takes a hundredth of it on a system that works.
 const PATIENCE_MS = 5000;
-// Enough that a system is under attack all the time; what never answers would otherwise pile up without end.
-const HOSTILE_AT_ONCE = 32;
+// Enough that nearly every tenth request is hostile though each may take as long as it is let; and not without end.
+const HOSTILE_AT_ONCE = 512;
 // A bomb would take all that the machine has, and others' processes with it.
 const MEMORY_MB = 4096;
 

@@ -99,7 +99,7 @@ async function isolates(counts, tell) {
 }
 
 const SYSTEMS = {
-  'Lode, lode serve': { measure: serve, note: 'all of it: HTTP, SQLite, Work Master, children; what waits is on disk. `shared_mb` is of the whole machine, others' too' },
+  'Lode, lode serve': { measure: serve, note: 'all of it: HTTP, SQLite, Work Master, children; what waits is on disk. `shared_mb` is of the whole machine' },
   'Lode, the Work Master\'s share': { measure: cold, note: 'lode bench cold: what the process grew by, a small hook' },
   workerd: { measure: workers, note: 'one process, a worker per app in one configuration, all loaded at its start' },
   'isolated-vm': { measure: isolates, note: 'one Node process, an isolate and a context per app' },
