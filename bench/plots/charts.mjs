@@ -21,8 +21,8 @@ const spec = (title, subtitle, rest) => ({ $schema: 'https://vega.github.io/sche
 const emphasis = { condition: { test: "indexof(datum.system, 'Lode') === 0", value: LODE }, value: PEER };
 const ink = { condition: { test: "indexof(datum.system, 'Lode') === 0", value: LODE }, value: '#333333' };
 
-// Vega would cut names at 180 pixels.
-const NAMES = { labelLimit: 320 };
+// Vega cuts names at 180 pixels, and estimates them by half more than they take.
+const NAMES = { labelLimit: 420 };
 
 /** The round numbers of a log axis: `firsts` times powers of ten. */
 function steps([least, most], firsts) {
