@@ -37,7 +37,7 @@ async function lodeProgram() {
 }
 
 const NOTES = {
-  Lode: 'its data hold the app; children are started and locked down before',
+  Lode: 'its data hold the app; the answer is of a run in a locked-down child',
   'Parse Server': 'its database has its tables already',
 };
 
