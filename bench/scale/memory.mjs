@@ -14,7 +14,8 @@ import { medians, ordered, round } from '../lib/stats.mjs';
 import { each, endpointOf, moduleOf, startLode } from './apps.mjs';
 
 const BOUND_MB = 6144;
-const PATIENCE_MS = 240_000;
+// Deployments are durable one by one: 10,000 of them take minutes on a machine that does other things too.
+const PATIENCE_MS = 600_000;
 // What a system frees after its last deployment, it frees within that.
 const SETTLE_MS = 2000;
 
