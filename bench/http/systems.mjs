@@ -19,8 +19,9 @@ export function version(name, folder = '.') {
 
 /**
  * Starts what `start(folder, port)` gives as `{file, args, env}` and waits for the first answer to `first`, a request:
- * `started_ms` is how long that took from the spawn on. Asks every 2 ms: what is to be told apart takes tens of them.
- * Whoever sets `alive` false in it gives up.
+ * `started_ms` is how long that took from the spawn on. Asks every 2 ms, later at each hundredth of the time that has
+ * passed: asking takes processor time of what is starting, and more precision is worth nothing.
+ * `watching` is given the process at once, for whoever wants to end it before.
  */
 export async function startPeer({ name, note, first, start, patience = 60_000, watching = () => {} }) {
   const port = await freePort();
@@ -49,7 +50,7 @@ export async function startPeer({ name, note, first, start, patience = 60_000, w
         await stop();
         throw new Error(`${name} does not answer: ${error.cause ?? error}\n${log}`);
       }
-      await pause(2);
+      await pause(Math.max(2, (performance.now() - spawned) / 100));
     }
   }
   return { name, note, origin, pid: child.pid, child, lives, stop, log: () => log, started_ms: performance.now() - spawned };
