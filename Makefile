@@ -43,17 +43,12 @@ chaos-test: build
 	node --test tests/chaos/*.test.mjs
 
 # Saves with hooks beside Parse Server, an endpoint beside workerd and Deno.
-bench-http: build
-	cd bench/http && npm ci --no-audit --no-fund --silent
-	node bench/http/saves.mjs
-	node bench/http/endpoint.mjs
+bench-http:
+	scripts/bench.sh saves endpoint
 
 # Tasks through Redis and back, beside background-task; what Redis costs beside the embedded queue; a second worker.
-bench-queue: build
-	cd bench/queue && npm ci --no-audit --no-fund --silent
-	cd bench/http && npm ci --no-audit --no-fund --silent
-	node bench/queue/queue.mjs
-	node bench/queue/hosts.mjs
+bench-queue:
+	scripts/bench.sh queue hosts
 
 # deploy/ by the tools that read it, as far as they are installed.
 deploy-check:
@@ -65,14 +60,14 @@ api-fuzz: build
 
 js-test:
 	node --test crates/guest/js/test/*.test.mjs
-	node --test bench/capacity/*.test.mjs
+	node --test bench/capacity/*.test.mjs bench/lib/*.test.mjs bench/plots/*.test.mjs
 
 lint: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
 	$(CARGO) deny --locked check bans licenses sources
 
-# Every figure of bench/README.md, into bench/results/*.json.
+# Lode and its peers, all of it: bench/results/*.json and docs/benchmarks. BENCH_QUICK=1: only to see that it works.
 bench: setup
 	scripts/bench.sh
 

@@ -2,9 +2,11 @@
 // pinned to a processor of its own. Writes JSON to the file that LODE_BENCH_OUT names.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { loadavg, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { circumstances, isQuick, loadAverage, machine } from './lib/results.mjs';
+import { median, round } from './lib/stats.mjs';
 
 const lode = path.resolve(process.argv[2]);
 const workloads = fileURLToPath(new URL('workloads', import.meta.url));
@@ -12,7 +14,7 @@ const folder = mkdtempSync(path.join(tmpdir(), 'lode-processes-'));
 const script = path.join(folder, 'presave.mjs');
 writeFileSync(script, `${readFileSync(path.join(workloads, 'presave.js'))}\nexport { handler };\n`);
 
-const RUNS = 10000;
+const RUNS = isQuick() ? 1000 : 10_000;
 
 // bash's `time` tells the processor time, which spawn does not.
 const TIMED = 'TIMEFORMAT="%U %S"; exec 3>&2; { time "$@" >/dev/null 2>/dev/null 3>&-; } 2>&3';
@@ -46,13 +48,14 @@ async function together(processors) {
   };
 }
 
+const before = loadAverage();
 const rounds = [];
-for (let round = 0; round < 5; round++) rounds.push([await together([0]), await together([0, 1])]);
-const median = (numbers) => numbers.sort((a, b) => a - b)[numbers.length >> 1];
-const round3 = (number) => Math.round(number * 1000) / 1000;
+for (let number = 0; number < (isQuick() ? 1 : 5); number++) rounds.push([await together([0]), await together([0, 1])]);
+const round3 = (number) => round(number, 3);
 const report = {
+  machine: machine(),
+  ...circumstances(before),
   workload: 'presave',
-  load_average: loadavg()[0],
   one_per_s: Math.round(median(rounds.map(([one]) => one.perSecond))),
   two_per_s: Math.round(median(rounds.map(([, two]) => two.perSecond))),
   ratio_median: round3(median(rounds.map(([one, two]) => two.perSecond / one.perSecond))),

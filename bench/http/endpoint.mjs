@@ -1,16 +1,10 @@
 // An endpoint that runs the presave workload on an order and answers the result: Lode, with a fresh sandbox for each
 // request, and warm `workerd` and `deno serve`, which keep one world for all.
-import { spawn } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { loadavg } from 'node:os';
-import path from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { temporaryDirectory, tie, end } from '../../tests/lib/files.mjs';
 import { ask, basic, clientOf } from '../../tests/lib/http.mjs';
-import { freePort } from '../../tests/lib/network.mjs';
 import { startServer } from '../../tests/lib/server.mjs';
-import { measure, options, print, ratios, write } from './report.mjs';
+import { loadAverage, run } from '../lib/results.mjs';
+import { measure, options, print, ratios, startAll, write } from './report.mjs';
+import { denoServe, version, workerd } from './systems.mjs';
 import { body, check, source } from './workload.mjs';
 
 const SCRIPT = `${source}
@@ -46,92 +40,43 @@ async function lode(name, who) {
   };
 }
 
-const bin = (name) => fileURLToPath(new URL(`node_modules/.bin/${name}`, import.meta.url));
+const FIRST = { method: 'POST', headers: { 'content-type': 'application/json' }, body };
+const served = (system) => ({ ...system, path: '/', headers: FIRST.headers });
 
-async function peer(name, note, start) {
-  const port = await freePort();
-  const folder = temporaryDirectory('peer');
-  const { file, args } = start(folder, port);
-  const child = tie(spawn(file, args, {
-    cwd: folder, stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, DENO_DIR: folder, DENO_NO_UPDATE_CHECK: '1', DENO_JOBS: '2' },
-  }));
-  let log = '';
-  child.stderr.setEncoding('utf8').on('data', (text) => { log += text; });
-  const origin = `http://127.0.0.1:${port}`;
-  for (let tries = 0; ; tries++) {
-    try {
-      await ask(origin, { method: 'POST', body });
-      break;
-    } catch (error) {
-      if (child.exitCode !== null || tries === 300) throw new Error(`${name} does not answer: ${error.cause ?? error}\n${log}`);
-      await pause(100);
-    }
-  }
-  return { name, note, origin, pid: child.pid, path: '/', headers: { 'content-type': 'application/json' }, stop: () => end(child, 'SIGKILL') };
-}
+const workerdPeer = async (name) => served(await workerd(name, 'one isolate for all requests', [{ name: 'main', source: MODULE }], FIRST));
 
-const workerd = (name) => peer(name, 'one isolate for all requests', (folder, port) => {
-  writeFileSync(path.join(folder, 'worker.mjs'), MODULE);
-  writeFileSync(path.join(folder, 'config.capnp'), `using Workerd = import "/workerd/workerd.capnp";
-const config :Workerd.Config = (
-  services = [(name = "main", worker = .main)],
-  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "main")],
-);
-const main :Workerd.Worker = (
-  modules = [(name = "worker.mjs", esModule = embed "worker.mjs")],
-  compatibilityDate = "2026-01-01",
-);
-`);
-  return { file: bin('workerd'), args: ['serve', path.join(folder, 'config.capnp')] };
-});
-
-const deno = (name, more, note) => peer(name, note, (folder, port) => {
-  writeFileSync(path.join(folder, 'worker.mjs'), MODULE);
-  return {
-    file: bin('deno'),
-    args: ['serve', '--no-config', '--no-lock', ...more, '--host', '127.0.0.1', '--port', String(port), path.join(folder, 'worker.mjs')],
-  };
-});
-
-const version = (name) => JSON.parse(readFileSync(new URL(`node_modules/${name}/package.json`, import.meta.url), 'utf8')).version;
+const deno = async (name, more, note) => served(await denoServe(name, note, MODULE, FIRST, more));
 
 async function main() {
-  const { ms, rounds, only, out } = options();
-  const before = loadavg();
+  const how = options();
+  const before = loadAverage();
   const makers = {
     'Lode, as a user': (name) => lode(name, 'user'),
     'Lode, as the owner': (name) => lode(name, 'owner'),
-    workerd,
+    workerd: workerdPeer,
     'deno serve': (name) => deno(name, [], 'one world for all requests'),
     'deno serve --parallel': (name) => deno(name, ['--parallel'], 'one world per processor for all requests'),
   };
-  const systems = [];
-  for (const [name, make] of Object.entries(makers)) {
-    if (only !== undefined && !only.some((part) => name.includes(part))) continue;
-    const system = await make(name);
-    const { path: at, headers, origin } = system;
+  const { systems, skipped } = await startAll(makers, how.only);
+  for (const system of systems) {
+    const { path: at, headers, origin, name } = system;
     const answer = await ask(origin + at, { method: 'POST', headers, body });
     check(name, answer.body.order);
-    systems.push({ ...system, request: { path: at, method: 'POST', headers, body }, expect: 200 });
+    Object.assign(system, { request: { path: at, method: 'POST', headers, body }, expect: 200 });
   }
-  const results = await measure(systems, { ms, rounds });
+  const results = await measure(systems, how);
   for (const system of systems) await system.stop();
   const found = ratios(results, (name) => name.startsWith('Lode'));
-  write(out, 'endpoint', {
+  write(how, 'endpoint', {
     workload: 'presave as an endpoint',
     workerd: version('workerd'),
     deno: version('deno'),
-    load_average: { before, after: loadavg() },
-    ms_per_cell: ms,
-    rounds,
+    load_average: { before, after: loadAverage() },
     results,
     ratios: found,
+    skipped,
   });
   print('endpoint', results, found);
 }
 
-main().then(() => process.exit(0), (error) => {
-  process.stderr.write(`${error.stack}\n`);
-  process.exit(1);
-});
+run(main);

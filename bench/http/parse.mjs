@@ -1,9 +1,10 @@
-// Parse Server with the workload as Cloud Code. PORT, DATABASE and WORKERS are given by saves.mjs.
+// Parse Server with the workload as Cloud Code. PORT, DATABASE and WORKERS are given by systems.mjs.
 import cluster from 'node:cluster';
 import { createServer } from 'node:http';
 import { runInThisContext } from 'node:vm';
 import express from 'express';
 import { ParseServer } from 'parse-server';
+import { HOSTILITY } from './hostility.mjs';
 import { source } from './workload.mjs';
 
 const { PORT, DATABASE } = process.env;
@@ -25,6 +26,10 @@ async function serve() {
         object.set(order);
       });
       Parse.Cloud.afterSave('Order', () => {});
+      Parse.Cloud.define('good', ({ params }) => handler(params));
+      for (const [kind, text] of Object.entries(HOSTILITY)) {
+        Parse.Cloud.define(kind, runInThisContext(`(() => {${text}})`, { filename: `${kind}.js` }));
+      }
     },
     allowClientClassCreation: true,
     encodeParseObjectInCloudFunction: true,
@@ -34,19 +39,25 @@ async function serve() {
     logsFolder: null,
   });
   await server.start();
+  if (cluster.isWorker) {
+    process.send('started');
+    await new Promise((resolve) => process.once('message', resolve));
+  }
   const app = express();
   app.use('/parse', server.app);
   await new Promise((resolve) => createServer(app).listen(Number(PORT), '127.0.0.1', resolve));
 }
 
 if (WORKERS > 1 && cluster.isPrimary) {
+  const workers = [];
   // One after the other: the first one makes the tables.
   for (let worker = 0; worker < WORKERS; worker++) {
     const child = cluster.fork();
-    await new Promise((resolve) => child.once('listening', resolve));
+    await new Promise((resolve) => child.once('message', resolve));
+    workers.push(child);
   }
-  console.log('ready');
+  // All at once: an answer means that all of them are there.
+  for (const child of workers) child.send('listen');
 } else {
   await serve();
-  if (cluster.isPrimary) console.log('ready');
 }

@@ -1,81 +1,74 @@
-// Alternating rounds, medians, the table and the file.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg } from 'node:os';
-import { parseArgs } from 'node:util';
-import { load, memory } from './load.mjs';
+// Alternating rounds and the table of what is asked over HTTP.
+import { memory } from '../lib/memory.mjs';
+import { loadAverage, options as common, table, wanted, write as writeFile } from '../lib/results.mjs';
+import { medians, ordered, ratioOf } from '../lib/stats.mjs';
+import { load } from './load.mjs';
 
-const OUT = new URL('../results/http.json', import.meta.url);
 const CONNECTIONS = [64, 1];
 
-export function options() {
-  const { values } = parseArgs({ options: {
-    ms: { type: 'string', default: '5000' }, rounds: { type: 'string', default: '3' }, only: { type: 'string' }, out: { type: 'string' },
-  } });
-  return { ms: Number(values.ms), rounds: Number(values.rounds), only: values.only?.split(','), out: values.out ?? OUT };
-}
+export const options = () => common({ file: 'http.json', ms: 5000, rounds: 3, quick: { ms: 800, rounds: 1 } });
 
-export const median = (numbers) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
+/** Starts those that `--only` lets take part. A peer that cannot be started is left out, and told; Lode must be there. */
+export async function startAll(makers, only) {
+  const systems = [];
+  const skipped = [];
+  for (const [name, make] of Object.entries(makers).filter(([each]) => wanted(each, only))) {
+    try {
+      systems.push(await make(name));
+    } catch (error) {
+      if (name.startsWith('Lode')) throw error;
+      process.stderr.write(`skipped ${name}: ${error.message}\n`);
+      skipped.push({ system: name, why: error.message.split('\n')[0] });
+    }
+  }
+  return { systems, skipped };
+}
 
 /** Systems are `{name, note, origin, pid, request, expect}`. */
 export async function measure(systems, { ms, rounds }) {
   const cells = new Map();
   for (let round = 0; round < rounds; round++) {
-    // The other way round each time: whoever comes later finds another machine.
-    for (const system of round % 2 ? systems.toReversed() : systems) {
+    for (const system of ordered(systems, round)) {
       for (const connections of CONNECTIONS) {
         process.stderr.write(`round ${round + 1}: ${system.name}, ${connections} connections\n`);
         const result = await load({ ...system, connections, ms, warmUp: ms / 4 });
         system.sent = (system.sent ?? 0) + result.all;
         const key = `${system.name} ${connections}`;
         if (!cells.has(key)) cells.set(key, []);
-        cells.get(key).push({ ...result, ...memory(system.pid), load_average: Math.round(loadavg()[0] * 100) / 100 });
+        cells.get(key).push({ ...result, ...memory(system.pid), load_average: loadAverage()[0] });
       }
     }
   }
   return systems.flatMap((system) => CONNECTIONS.map((connections) => {
     const all = cells.get(`${system.name} ${connections}`);
-    const of = (figure) => median(all.map((one) => one[figure]));
     return {
       system: system.name,
       connections,
-      per_s: of('per_s'),
-      p50_us: of('p50_us'),
-      p99_us: of('p99_us'),
-      rss_mb: of('rss_mb'),
-      pss_mb: of('pss_mb'),
+      ...medians(all, ['per_s', 'p50_us', 'p99_us', 'rss_mb', 'pss_mb']),
       rounds: all.map(({ per_s, load_average }) => ({ per_s, load_average })),
       note: system.note,
     };
   }));
 }
 
-/** How many times a peer's throughput Lode has, the median over rounds: they are of the same minutes. */
+/** How many times a peer's throughput Lode has. */
 export function ratios(results, isOurs) {
   const found = {};
+  const each = (row) => row.rounds.map(({ per_s }) => per_s);
   for (const ours of results.filter((row) => isOurs(row.system))) {
     for (const peer of results.filter((row) => !isOurs(row.system) && row.connections === ours.connections)) {
-      const each = ours.rounds.map((round, i) => round.per_s / peer.rounds[i].per_s);
-      found[`${ours.system} / ${peer.system}, ${ours.connections}`] = Math.round(median(each) * 100) / 100;
+      found[`${ours.system} / ${peer.system}, ${ours.connections}`] = ratioOf(each(ours), each(peer));
     }
   }
   return found;
 }
 
 export function print(what, results, found) {
-  const digits = (value) => value.toLocaleString('en', { maximumFractionDigits: value < 100 ? 1 : 0 });
-  console.log(`\n| ${what} | connections | /s | p50 µs | p99 µs | RSS MB | PSS MB |\n|---|---:|---:|---:|---:|---:|---:|`);
-  for (const row of results) {
-    const numbers = [row.connections, row.per_s, row.p50_us, row.p99_us, row.rss_mb, row.pss_mb].map(digits);
-    console.log(`| ${row.system} | ${numbers.join(' | ')} |`);
-  }
-  console.log();
+  console.log(`\n${table(results, {
+    [what]: 'system', connections: 'connections', '/s': 'per_s', 'p50 µs': 'p50_us', 'p99 µs': 'p99_us', 'RSS MB': 'rss_mb', 'PSS MB': 'pss_mb',
+  })}\n`);
   for (const [name, ratio] of Object.entries(found)) console.log(`${name}: ${ratio}`);
 }
 
 /** Puts one part into the file beside the others. */
-export function write(out, part, content) {
-  const report = existsSync(out) ? JSON.parse(readFileSync(out, 'utf8')) : {};
-  report.machine = { cpu: cpus()[0].model, cores: cpus().length, node: process.version };
-  report[part] = content;
-  writeFileSync(out, `${JSON.stringify(report, null, 1)}\n`);
-}
+export const write = (how, part, content) => writeFile(how, content, part);

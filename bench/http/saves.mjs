@@ -1,16 +1,12 @@
 // Saves per second of an order with a pre-save hook that runs the presave workload and an empty post-save hook: Lode on
 // SQLite and on PostgreSQL, and Parse Server on the same PostgreSQL. Each save is durable when it is answered
 // (SQLite: synchronous=FULL; PostgreSQL: fsync and synchronous_commit on), and made by a user with a session.
-import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
-import { loadavg } from 'node:os';
-import { fileURLToPath } from 'node:url';
-import { tie, end } from '../../tests/lib/files.mjs';
 import { ask, clientOf } from '../../tests/lib/http.mjs';
-import { freePort } from '../../tests/lib/network.mjs';
 import { startPostgres } from '../../tests/lib/postgres.mjs';
 import { startServer } from '../../tests/lib/server.mjs';
-import { measure, options, print, ratios, write } from './report.mjs';
+import { loadAverage, run } from '../lib/results.mjs';
+import { measure, options, print, ratios, startAll, write } from './report.mjs';
+import { PARSE_HEADERS, parseServer, version } from './systems.mjs';
 import { body, check, source } from './workload.mjs';
 
 const scripts = {
@@ -54,19 +50,8 @@ async function lode(name, store) {
 }
 
 async function parse(name, database, workers) {
-  const port = await freePort();
-  const child = tie(spawn(process.execPath, [fileURLToPath(new URL('parse.mjs', import.meta.url))], {
-    env: { ...process.env, PORT: String(port), DATABASE: database, WORKERS: String(workers), NODE_ENV: 'production' },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  }));
-  let log = '';
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => { log += text; });
-  await new Promise((resolve, reject) => {
-    child.stdout.on('data', () => { if (/^ready$/m.test(log)) resolve(); });
-    child.once('exit', (code) => reject(new Error(`Parse Server ended (${code}):\n${log}`)));
-  });
-  const origin = `http://127.0.0.1:${port}`;
-  const headers = { 'x-parse-application-id': 'bench', 'x-parse-rest-api-key': 'bench-rest', 'content-type': 'application/json' };
+  const { origin, pid, stop } = await parseServer(name, undefined, database, workers);
+  const headers = PARSE_HEADERS;
   const master = { ...headers, 'x-parse-master-key': 'bench-master' };
   const signed = await ask(`${origin}/parse/users`, { method: 'POST', headers, body: { username: 'buyer', password: 'buyer-password' } });
   if (signed.status !== 201) throw new Error(`Parse Server: sign-up: ${signed.text}`);
@@ -79,7 +64,7 @@ async function parse(name, database, workers) {
     name,
     note: 'all of Cloud Code shares one context per process',
     origin,
-    pid: child.pid,
+    pid,
     request: {
       path: '/parse/classes/Order',
       method: 'POST',
@@ -93,15 +78,13 @@ async function parse(name, database, workers) {
       const counted = await ask(`${origin}/parse/classes/Order?count=1&limit=0&where=${where}`, { headers: master });
       return counted.body.count - 1;
     },
-    stop: () => end(child, 'SIGTERM'),
+    stop,
   };
 }
 
-const version = (name) => JSON.parse(readFileSync(new URL(`node_modules/${name}/package.json`, import.meta.url), 'utf8')).version;
-
 async function main() {
-  const { ms, rounds, only, out } = options();
-  const before = loadavg();
+  const how = options();
+  const before = loadAverage();
   const postgres = await startPostgres({ settings: ['fsync=on', 'synchronous_commit=on', 'shared_buffers=256MB'], tcp: true });
   const makers = {
     'Lode, SQLite': (name) => lode(name, undefined),
@@ -109,11 +92,8 @@ async function main() {
     'Parse Server, PostgreSQL': (name) => parse(name, postgres.database(), 1),
     'Parse Server, PostgreSQL, 2 processes': (name) => parse(name, postgres.database(), 2),
   };
-  const systems = [];
-  for (const [name, make] of Object.entries(makers)) {
-    if (only === undefined || only.some((part) => name.includes(part))) systems.push(await make(name));
-  }
-  const results = await measure(systems, { ms, rounds });
+  const { systems, skipped } = await startAll(makers, how.only);
+  const results = await measure(systems, how);
   for (const system of systems) {
     const count = await system.count();
     if (count !== system.sent) throw new Error(`${system.name} has ${count} orders of ${system.sent} that it has acknowledged`);
@@ -121,19 +101,15 @@ async function main() {
   }
   await postgres.stop();
   const found = ratios(results, (name) => name.startsWith('Lode'));
-  write(out, 'saves', {
+  write(how, 'saves', {
     workload: 'presave as pre-save hook, an empty post-save hook',
     parse_server: version('parse-server'),
-    load_average: { before, after: loadavg() },
-    ms_per_cell: ms,
-    rounds,
+    load_average: { before, after: loadAverage() },
     results,
     ratios: found,
+    skipped,
   });
   print('saves', results, found);
 }
 
-main().then(() => process.exit(0), (error) => {
-  process.stderr.write(`${error.stack}\n`);
-  process.exit(1);
-});
+run(main);

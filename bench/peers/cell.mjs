@@ -2,6 +2,7 @@
 // Started by run.mjs with fork(); answers with a single message.
 import { readFileSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
+import { quantile } from '../lib/stats.mjs';
 import { peers } from './peers.mjs';
 import { freshnessProbe, loadWorkload } from './workloads.mjs';
 
@@ -53,12 +54,11 @@ function peakRssMb() {
 
 function summary(nanoseconds) {
   const sorted = Float64Array.from(nanoseconds).sort();
-  const quantile = (q) => sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)];
   const mean = sorted.reduce((total, one) => total + one, 0) / sorted.length;
   const us = (ns) => Math.round(ns / 10) / 100;
   return {
-    p50_us: us(quantile(0.5)),
-    p99_us: us(quantile(0.99)),
+    p50_us: us(quantile(sorted, 0.5)),
+    p99_us: us(quantile(sorted, 0.99)),
     min_us: us(sorted[0]),
     runs_per_s: Math.round(1e10 / mean) / 10,
     samples: sorted.length,

@@ -2,8 +2,8 @@
 import { fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { circumstances, isQuick, loadAverage, machine } from '../lib/results.mjs';
 import { installedVersion, peers } from './peers.mjs';
 import { table } from './table.mjs';
 import { loadWorkload, names } from './workloads.mjs';
@@ -21,7 +21,7 @@ function options() {
     if (unknown.length > 0) throw usage(`unknown: ${unknown.join()} (there are: ${all.join()})`);
     return picked;
   };
-  const ms = Number(values.ms ?? 400);
+  const ms = Number(values.ms ?? (isQuick() ? 40 : 400));
   if (values.out === undefined) throw usage('--out is missing');
   if (!(ms > 0)) throw usage('--ms must be a positive number');
   return { out: values.out, ms, peers: chosen(values.only, Object.keys(peers)), workloads: chosen(values.workload, names) };
@@ -73,6 +73,7 @@ const sha256 = (text) => createHash('sha256').update(text).digest('hex');
 
 async function main() {
   const { out, ms, peers: chosenPeers, workloads } = options();
+  const before = loadAverage();
   const expected = {};
   const described = {};
   for (const workload of workloads) {
@@ -86,8 +87,7 @@ async function main() {
   }
   const results = [];
   for (const peer of chosenPeers) results.push(...await measurePeer(peer, workloads, expected, ms));
-  const machine = { cpu: cpus()[0].model, cores: cpus().length, node: process.version };
-  writeFileSync(out, `${JSON.stringify({ machine, ms_per_cell: ms, workloads: described, results }, null, 1)}\n`);
+  writeFileSync(out, `${JSON.stringify({ machine: machine(), ...circumstances(before), ms_per_cell: ms, workloads: described, results }, null, 1)}\n`);
   process.stderr.write(`\n${table(results)}\n`);
   if (results.some((row) => row.error !== undefined)) process.exitCode = 1;
 }

@@ -2,23 +2,16 @@
 // tables. Everything shares this machine's processors, so the second question is asked of runs that take far more of
 // them than all the rest: then workers are the bottleneck, each pinned to a processor of its own.
 import { execFileSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
-import { cpus, loadavg } from 'node:os';
-import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { startCluster } from '../../tests/lib/cluster.mjs';
 import { startServer } from '../../tests/lib/server.mjs';
 import { basic } from '../../tests/lib/http.mjs';
-import { load, tree } from '../http/load.mjs';
-import { median } from '../http/report.mjs';
+import { load } from '../http/load.mjs';
+import { tree } from '../lib/memory.mjs';
+import { loadAverage, options, run, table, write } from '../lib/results.mjs';
+import { median, ordered } from '../lib/stats.mjs';
 
-const { values } = parseArgs({ options: {
-  ms: { type: 'string', default: '4000' },
-  rounds: { type: 'string', default: '5' },
-  out: { type: 'string', default: fileURLToPath(new URL('../results/hosts.json', import.meta.url)) },
-} });
-const MS = Number(values.ms);
-const ROUNDS = Number(values.rounds);
+const how = options({ file: 'hosts.json', ms: 4000, rounds: 5, quick: { ms: 500, rounds: 1 } });
+const { ms: MS, rounds: ROUNDS } = how;
 
 const SCRIPTS = {
   'endpoints/nothing.js': 'function onRequest(request, response, modules) { response.complete(200, {}); }',
@@ -60,8 +53,7 @@ async function overhead() {
     };
     const rows = [];
     for (let round = 0; round < ROUNDS; round++) {
-      const order = Object.entries(systems);
-      for (const [system, of] of round % 2 ? order.toReversed() : order) {
+      for (const [system, of] of ordered(Object.entries(systems), round)) {
         for (const connections of [1, 32]) {
           const { per_s, p50_us, p99_us } = await load({ ...of, connections, ms: MS, warmUp: MS / 4 });
           rows.push({ system, connections, per_s, p50_us, p99_us });
@@ -104,16 +96,11 @@ async function workers() {
   }
 }
 
-const before = loadavg();
-const result = {
-  machine: { cpu: cpus()[0].model, cores: cpus().length },
-  ms: MS,
-  overhead: await overhead(),
-  second_worker: await workers(),
-  loadAverage: { before, after: loadavg() },
-};
-writeFileSync(values.out, `${JSON.stringify(result, null, 1)}\n`);
-console.table(result.overhead);
-console.table(result.second_worker.rounds);
-console.log(`a second worker: ${result.second_worker.ratio.toFixed(2)} times`);
-process.exit(0);
+run(async () => {
+  const before = loadAverage();
+  const result = { overhead: await overhead(), second_worker: await workers() };
+  write(how, { ...result, load_average: { before, after: loadAverage() } });
+  console.log(table(result.overhead, { queue: 'system', connections: 'connections', '/s': 'per_s', 'p50 µs': 'p50_us', 'p99 µs': 'p99_us' }));
+  console.log(`\n${table(result.second_worker.rounds, { 'one worker, /s': 'one', 'two, /s': 'two', ratio: 'ratio' })}`);
+  console.log(`a second worker: ${result.second_worker.ratio.toFixed(2)} times`);
+});

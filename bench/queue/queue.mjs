@@ -2,21 +2,19 @@
 // Redis, in alternating rounds. Writes ../results/queue.json and prints a table.
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { end, tie } from '../../tests/lib/files.mjs';
 import { startRedis } from '../../tests/lib/redis.mjs';
 import { LODE } from '../../tests/lib/server.mjs';
+import { circumstances, isQuick, loadAverage, machine, resultFile, run } from '../lib/results.mjs';
+import { median, ordered, ratioOf } from '../lib/stats.mjs';
 
-const { values } = parseArgs({ options: {
-  seconds: { type: 'string', default: '5' },
-  rounds: { type: 'string', default: '5' },
-  concurrency: { type: 'string', default: '1,32,256' },
-  only: { type: 'string' },
-  out: { type: 'string', default: fileURLToPath(new URL('../results/queue.json', import.meta.url)) },
-} });
-const SECONDS = Number(values.seconds);
+const text = { type: 'string' };
+const { values } = parseArgs({ options: { seconds: text, rounds: text, concurrency: { ...text, default: '1,32,256' }, only: text, out: text } });
+const SECONDS = Number(values.seconds ?? (isQuick() ? 1 : 5));
+const ROUNDS = Number(values.rounds ?? (isQuick() ? 1 : 5));
+const OUT = values.out ?? resultFile('queue.json');
 const BYTES = 1024;
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 
@@ -57,13 +55,11 @@ function backgroundTask(redis, limit) {
   };
 }
 
-const median = (numbers) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
-
 const hasLode = () => existsSync(LODE) && execFileSync(LODE, ['bench', '--help'], { encoding: 'utf8' }).includes('queue');
 
 async function main() {
   const redis = await startRedis();
-  const before = loadavg()[0];
+  const before = loadAverage();
   const all = {
     Lode: lode(redis),
     'background-task': backgroundTask(redis, '100000'),
@@ -76,9 +72,8 @@ async function main() {
   const names = Object.keys(all).filter((name) => values.only === undefined || values.only.split(';').includes(name));
   const concurrencies = values.concurrency.split(',').map(Number);
   const cells = new Map();
-  for (let round = 0; round < Number(values.rounds); round++) {
-    // The other way round each time: whoever comes later finds another machine.
-    for (const name of round % 2 ? names.toReversed() : names) {
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const name of ordered(names, round)) {
       for (const concurrency of concurrencies) {
         await redis.call('FLUSHALL');
         const { perSecond, p50Us, p99Us } = await all[name](concurrency);
@@ -86,7 +81,7 @@ async function main() {
         process.stderr.write(`round ${round + 1}: ${name}, ${concurrency}: ${JSON.stringify(figures)}\n`);
         const key = `${name} ${concurrency}`;
         if (!cells.has(key)) cells.set(key, []);
-        cells.get(key).push({ ...figures, loadAverage: Math.round(loadavg()[0] * 100) / 100 });
+        cells.get(key).push({ ...figures, loadAverage: loadAverage()[0] });
       }
     }
   }
@@ -101,21 +96,21 @@ async function main() {
   const ratios = {};
   for (const ours of results.filter(({ system }) => system === 'Lode')) {
     for (const peer of results.filter(({ system, concurrency }) => system !== 'Lode' && concurrency === ours.concurrency)) {
-      const each = (figure) => median(ours.rounds.map((round, i) => round[figure] / peer.rounds[i][figure]));
-      const round2 = (ratio) => Math.round(ratio * 100) / 100;
+      const each = (figure) => ratioOf(ours.rounds.map((round) => round[figure]), peer.rounds.map((round) => round[figure]));
       ratios[`Lode / ${peer.system}, ${ours.concurrency}`] = {
-        perSecond: round2(each('perSecond')), p50: round2(each('p50Us')), p99: round2(each('p99Us')),
+        perSecond: each('perSecond'), p50: each('p50Us'), p99: each('p99Us'),
       };
     }
   }
   const peer = JSON.parse(readFileSync(here('node_modules/background-task/package.json'), 'utf8')).version;
-  writeFileSync(values.out, `${JSON.stringify({
-    machine: { cpu: cpus()[0].model, cores: cpus().length, node: process.version },
+  writeFileSync(OUT, `${JSON.stringify({
+    machine: machine(),
+    ...circumstances(before),
+    rounds: ROUNDS,
     redis: /redis_version:(\S+)/.exec(version)[1],
     backgroundTask: peer,
     bytes: BYTES,
     seconds: SECONDS,
-    loadAverage: { before: Math.round(before * 100) / 100, after: Math.round(loadavg()[0] * 100) / 100 },
     results,
     ratios,
   }, null, 1)}\n`);
@@ -129,7 +124,4 @@ async function main() {
   }
 }
 
-main().then(() => process.exit(0), (error) => {
-  process.stderr.write(`${error.stack}\n`);
-  process.exit(1);
-});
+run(main);
