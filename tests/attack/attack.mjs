@@ -8,7 +8,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { LODE } from '../lib/server.mjs';
 import { ATTACKS, ELSEWHERE } from './lib/corpus.mjs';
 import { gaps, readRows } from './lib/document.mjs';
-import { settled } from './lib/processes.mjs';
+import { kept, settled } from './lib/processes.mjs';
 import { markdown } from './lib/report.mjs';
 import { run } from './lib/run.mjs';
 import { startWorld } from './lib/world.mjs';
@@ -16,12 +16,6 @@ import { startWorld } from './lib/world.mjs';
 const flag = (name) => process.argv.includes(name);
 const value = (name) => process.argv[process.argv.indexOf(name) + 1];
 const root = fileURLToPath(new URL('../..', import.meta.url));
-/**
- * What the server may have gained: the engine's slots keep up to 8 MiB of pages each for the next run, caches of snapshots
- * and logs fill up, and the allocator gives back late. A leak that grows with attacks is the soak's to find.
- */
-const MAY_GAIN = 256 << 20;
-
 const rows = readRows();
 const problems = gaps(rows, ATTACKS, ELSEWHERE).map((what) => ({ id: 'completeness', what }));
 const chosen = flag('--only') ? ATTACKS.filter(({ id }) => new RegExp(value('--only')).test(id)) : ATTACKS;
@@ -56,10 +50,7 @@ try {
   report.neighbour = all;
   await neighbour.stop();
   report.after = await settled(server.pid, report.before);
-  for (const name of ['descriptors', 'children']) {
-    if (report.after[name] > report.before[name]) problems.push({ id: 'server', what: `${name}: ${report.before[name]} before, ${report.after[name]} after` });
-  }
-  if (report.after.pss - report.before.pss > MAY_GAIN) problems.push({ id: 'server', what: `memory: ${report.before.pss} before, ${report.after.pss} after` });
+  for (const what of kept(report.before, report.after)) problems.push({ id: 'server', what });
 } catch (error) {
   problems.push({ id: 'run', what: error.stack });
 } finally {

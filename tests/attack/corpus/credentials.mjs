@@ -9,7 +9,8 @@ const routes = (key) => [['GET', `/appdata/${key}`], ['GET', `/appdata/${key}/th
   ['GET', `/user/${key}`], ['POST', `/user/${key}`], ['POST', `/user/${key}/login`], ['POST', `/user/${key}/_logout`], ['GET', `/user/${key}/_me`], ['POST', `/user/${key}/_lookup`],
   ['GET', `/user/${key}/x`], ['PUT', `/user/${key}/x`], ['DELETE', `/user/${key}/x?hard=true`], ['POST', `/user/${key}/x/_restore`], ['GET', `/user/${key}/x/roles`],
   ['GET', `/roles/${key}`], ['POST', `/roles/${key}`], ['GET', `/group/${key}/x`], ['GET', `/blob/${key}`], ['POST', `/blob/${key}`], ['POST', `/rpc/${key}/custom/x`], ['POST', `/rpc/${key}/check-username-exists`]];
-const REFUSED = [{ status: [400, 401, 403, 404, 405] }];
+/** 429: failed logins with a name make the next ones wait. */
+const REFUSED = [{ status: [400, 401, 403, 404, 405, 429] }];
 const NOBODYS = [['nothing', undefined], ['no secret', 'Basic'], ['no base64', 'Basic !!!'], ['a wrong secret', (key) => basic(key, 'x'.repeat(43))], ['an empty secret', (key) => basic(key, '')],
   ['a wrong token', 'Kinvey nonsense'], ['an empty token', 'Kinvey '], ['a bearer', 'Bearer nonsense'], ['a long one', `Kinvey ${'x'.repeat(8000)}`], ['a NUL', (key) => basic(`${key}\0`, 'x')], ['SQL', (key) => basic(`${key}' OR '1'='1`, '\' OR \'1\'=\'1')]];
 

@@ -36,11 +36,14 @@ export default [
     kinvey: ['"x"', '[1]', '5', '{ a: {} }', '{ a: [1] }'].map((headers) => [`response.headers = ${headers}; response.complete(200);`, [threw(), ok]]),
     async attempt(t) {
       for (const headers of [{ 'a\r\nx-split': 'b' }, { a: 'c\r\nx-split: e' }, { a: 'c\n\nHTTP/1.1 200 OK' }, { a: '\0' }, { '': 'x' }, { 'Content-Length': '5' },
-        { 'Transfer-Encoding': 'chunked' }, { Connection: 'upgrade' }, { 'X-Kinvey-Request-Id': 'forged' }, { 'Set-Cookie': 'a=b' }, { x: 'y'.repeat(1 << 20) }]) {
+        { 'Transfer-Encoding': 'chunked' }, { Connection: 'upgrade' }, { 'X-Kinvey-Request-Id': 'forged' }, { 'Set-Cookie': 'a=b' }, { x: 'y'.repeat(8000) }]) {
         const got = await t.run('split', { headers }, [{ status: [200, 550] }]);
         t.check(got.headers.get('x-split') === null, `a header was split: ${JSON.stringify(headers)}`);
         t.check(got.headers.get('x-kinvey-request-id') !== 'forged', 'a request id was forged');
       }
+      // Node's client takes no head this large: the answer is read as bytes.
+      const body = JSON.stringify({ headers: { x: 'y'.repeat(1 << 20) } });
+      await t.raw('a header of a megabyte', [`POST /rpc/${t.app.key}/custom/split HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: ${t.owner}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`], [{ status: [200, 550] }]);
     },
   },
   {

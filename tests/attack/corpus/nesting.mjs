@@ -18,6 +18,8 @@ export default [
   {
     id: 'recursion-everywhere',
     row: 'Recursion: plain, `toString`, getters, proxies, JSON, sort, regex, generators, classes, `eval`',
+    // The name that the engine gives to what the script itself evaluates.
+    echoes: /<input>/g,
     modern: RECURSIONS.map((code) => [code, threw('RangeError')]),
     kinvey: RECURSIONS.map((code) => [code, threw('RangeError')]),
     ...roomy,
@@ -62,6 +64,7 @@ export default [
   {
     id: 'deep-answers',
     row: 'Deep answers and host call arguments',
+    ...roomy,
     modern: [['let a = 1; for (let i = 0; i < 100; i++) a = [a]; return a;', ok], ['let a = 1; for (let i = 0; i < 200; i++) a = [a]; return a;', threw('nested deeper')],
       ['let a = 1; for (let i = 0; i < 500; i++) a = [a]; return await context.hostCall("nothing", a);', threw()],
       ['let a = 1; for (let i = 0; i < 110; i++) a = [a]; return await context.collectionAccess.collection("a").insert({ a });', [ok, threw()]],

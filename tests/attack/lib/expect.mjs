@@ -3,7 +3,7 @@ export const ok = { ok: true };
 export const answers = (body) => ({ ok: true, body });
 export const cpu = { error: 'BLTimeoutError', debug: /cpu/ };
 export const wall = { error: 'BLTimeoutError', debug: /wall|time/ };
-export const never = { error: 'BLTimeoutError', debug: /complete/ };
+export const never = { error: 'BLTimeoutError', debug: /complet/ };
 export const violates = (limit) => ({ error: 'BLViolationError', debug: new RegExp(limit) });
 export const memory = violates('memory');
 export const threw = (debug = /./) => ({ error: 'BLRuntimeError', debug: typeof debug === 'string' ? new RegExp(debug) : debug });

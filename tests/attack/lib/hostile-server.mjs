@@ -14,7 +14,7 @@ function answer(socket, line, bomb) {
     more();
   };
   switch (url.pathname) {
-    case '/redirect': return socket.end(reply(`302 Found\r\nlocation: ${url.searchParams.get('to')}`));
+    case '/redirect': return socket.end(reply(`302 Found\r\nlocation: ${url.searchParams.get('to') ?? '/redirect'}`));
     case '/bomb': return socket.end(Buffer.concat([Buffer.from(`HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: ${bomb.length}\r\n\r\n`), bomb]));
     case '/endless': return floods('HTTP/1.1 200 OK\r\n\r\n', 'x'.repeat(65_536));
     case '/chunks': return floods('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n', `1\r\nx\r\n`.repeat(4096));

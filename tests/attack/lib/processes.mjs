@@ -46,7 +46,7 @@ function descriptors(pid) {
   }
 }
 
-/** `{rss, pss, descriptors, children}`: memory in bytes, of the server and its children together. */
+/** `{rss, pss, serverDescriptors, descriptors, children}`: memory in bytes, of the server and its children together. */
 export function sample(pid) {
   const children = descendants(pid);
   const all = [pid, ...children];
@@ -61,13 +61,29 @@ export function sample(pid) {
   };
 }
 
-/** Waits until descriptors and children are no more than `before`, some seconds at most, and gives what is there then. */
+/** Waits until the server's descriptors and the children are no more than `before`, some seconds at most, and gives what is there then. */
 export async function settled(pid, before, seconds = 20) {
   let now = sample(pid);
   for (const begun = Date.now(); Date.now() - begun < seconds * 1000;) {
-    if (now.descriptors <= before.descriptors && now.children <= before.children) break;
+    if (now.serverDescriptors <= before.serverDescriptors && now.children <= before.children) break;
     await pause(250);
     now = sample(pid);
   }
   return now;
+}
+
+/**
+ * What may stay with children that live on. Each keeps snapshots it has lately run, a descriptor each (512 at most), and
+ * up to 256 instances with at most 4 MiB of pages written by runs (KEEP_PAGES, MAX_IDLE_GUESTS of crates/sandbox). The
+ * bounds here are far below what that allows, and far above what was seen: they catch what grows with each attack.
+ */
+const MAY_KEEP = { descriptors: 64, bytes: 768 << 20 };
+
+/** What has not come back to where it began: a list of sentences. */
+export function kept(before, after) {
+  const problems = [];
+  for (const name of ['serverDescriptors', 'children']) if (after[name] > before[name]) problems.push(`${name}: ${before[name]} before, ${after[name]} after`);
+  if (after.descriptors > before.descriptors + MAY_KEEP.descriptors) problems.push(`descriptors: ${before.descriptors} before, ${after.descriptors} after`);
+  if (after.pss > before.pss + MAY_KEEP.bytes) problems.push(`memory: ${before.pss} bytes before, ${after.pss} after`);
+  return problems;
 }

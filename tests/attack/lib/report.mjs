@@ -18,16 +18,18 @@ function rowOf(row, tried, report) {
 
 export function markdown(report, rows) {
   const { attacks, before, after, neighbour, baseline } = report;
+  if (baseline === undefined || before === undefined) return `# The attacks, tried over HTTP\n\nThe run did not begin: ${report.problems.map(({ what }) => what).join('; ')}\n`;
   const overHttp = new Set(attacks.map(({ row }) => row));
   const lines = [
     '# The attacks, tried over HTTP', '',
     'Written by `make attack`: do not edit. Each row of [attacks.md](attacks.md) was tried on one running `lode serve` as a customer would, while a second app on it was asked 20 times a second.', '',
     `${report.begun.slice(0, 10)}; ${report.version}; ${report.machine}; ${Math.round(report.seconds)} s.`, '',
     `${attacks.length} attacks of ${overHttp.size} rows, ${attacks.reduce((sum, { answers }) => sum + answers, 0)} answers; ${Object.keys(report.elsewhere).length} rows are not over HTTP. ${report.problems.length === 0 ? 'Nothing was found.' : `**${report.problems.length} problems** (at the end).`}`, '',
+    'Children that live on keep snapshots and pages for their next runs, within bounds (`lib/processes.mjs`); the server\'s own descriptors and the number of processes come back.', '',
     '| | Before | After |', '|---|---|---|',
     ...(after === undefined ? [] : [
       `| Memory (RSS; PSS) of server and children | ${mib(before.rss)}; ${mib(before.pss)} | ${mib(after.rss)}; ${mib(after.pss)} |`,
-      `| Descriptors of server and children | ${before.descriptors} | ${after.descriptors} |`, `| Children | ${before.children} | ${after.children} |`]), '',
+      `| Descriptors of the server; with its children | ${before.serverDescriptors}; ${before.descriptors} | ${after.serverDescriptors}; ${after.descriptors} |`, `| Processes below the server (two for each child) | ${before.children} | ${after.children} |`]), '',
     `The neighbour had ${neighbour?.requests} requests, ${neighbour?.wrong.length} of them wrong; alone p50 ${ms(baseline.p50)} ms and p99 ${ms(baseline.p99)} ms, beside all attacks p50 ${ms(neighbour?.p50 ?? 0)} ms and p99 ${ms(neighbour?.p99 ?? 0)} ms.`, '',
     'Outcome: what came back, by error name or status. Blame: whom the answers name; an answer without an error names none. Stop: the longest of its requests, in ms, from sent to answered. Neighbour: during the attack; in parentheses against its baseline.',
   ];

@@ -7,9 +7,11 @@ import { hostileServer } from './hostile-server.mjs';
 import { startNeighbour } from './neighbour.mjs';
 import { sample } from './processes.mjs';
 
+/** A child is two processes: the one that is locked up, and the first of its process id namespace. */
+const PROCESSES = 4;
+
 export async function startWorld({ canary }) {
   const hostile = await hostileServer();
-  // Children are as many as at most from the start on, so that their number is one to come back to.
   const server = await startServer({ args: ['--allow-networks', '127.0.0.1/32', '--children', '2'] });
   const neighbour = await startNeighbour(server, { canary });
   const world = {
@@ -17,12 +19,21 @@ export async function startWorld({ canary }) {
     neighbour,
     hostile,
     canary,
-    /** What the server holds when it has done all there is to do once: a deploy, runs in every child, a limit. */
+    /**
+     * What the server holds when it has done all there is to do once: a deploy, limits, and all its children there (they go
+     * again only after a minute without work, which nobody wants to wait for at the end).
+     */
     async holdings() {
-      const app = await makeApp(server, 'warm-up');
-      await deploy(server, app, { 'endpoints/loop.js': 'function onRequest() { for (;;); }', 'endpoints/fill.js': 'function onRequest() { var all = []; for (;;) all.push(new Uint8Array(1 << 20).fill(1)); }' });
+      const app = await makeApp(server, 'warm-up', { limits: { cpuMs: 1000 } });
+      await deploy(server, app, {
+        'endpoints/loop.js': 'function onRequest() { for (;;); }',
+        'endpoints/fill.js': 'function onRequest() { var all = []; for (;;) all.push(new Uint8Array(1 << 20).fill(1)); }',
+        'endpoints/wait.js': 'function onRequest(request, response) { setTimeout(function () { response.complete(200, 1); }, 1500); }',
+      });
       const { master } = clientOf(app);
-      await Promise.all(Array.from({ length: 4 }, (_, i) => master.run(i % 2 === 0 ? 'loop' : 'fill')));
+      // More than an app may have under way: what waits calls for another child.
+      for (let i = 0; i < 5 && sample(server.pid).children < PROCESSES; i++) await Promise.all(Array.from({ length: 40 }, () => master.run('wait')));
+      for (const name of ['loop', 'fill']) await master.run(name);
       await removeApp(server, app);
       await pause(1000);
       // The most of a few looks: a descriptor of a request under way is not one that stays.
