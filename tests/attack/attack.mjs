@@ -27,6 +27,8 @@ const results = [];
 const report = { begun: new Date(begun).toISOString(), version: execFileSync(LODE, ['--version'], { encoding: 'utf8' }).trim(),
   machine: `${os.cpus().length} × ${os.cpus()[0].model}, ${Math.round(os.totalmem() / 2 ** 30)} GiB, Linux ${os.release()}` };
 try {
+  // Its first answers are those of a cold server.
+  await pause(1500);
   const calm = performance.now();
   await pause(3000);
   report.baseline = neighbour.since(calm);

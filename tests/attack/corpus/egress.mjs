@@ -70,7 +70,9 @@ export default [
     },
   },
   sends('bombs', 'Decompression bombs: gzip, deflate, brotli, nested, many members', ['HOSTILE/bomb'], ['LimitError']),
-  sends('endless-bodies', 'Endless, chunked and lying bodies; floods of headers and trailers', ['HOSTILE/endless', 'HOSTILE/chunks', 'HOSTILE/headers', 'HOSTILE/lies'], ['LimitError', 'NetworkError']),
+  sends('endless-bodies', 'Endless, chunked and lying bodies; floods of headers and trailers', ['HOSTILE/endless', 'HOSTILE/chunks', 'HOSTILE/headers', 'HOSTILE/lies'], ['LimitError', 'NetworkError', 'TimeoutError'],
+    // Chunks of a byte are slow to count on a busy machine: the broker's own time of 30 s may end them first.
+    { limits: { wallMs: 40_000, cpuMs: 2000 } }),
   {
     id: 'servers-that-never-answer',
     row: 'Servers that never answer, or drip',
@@ -133,7 +135,7 @@ export default [
       const got = await fetch(request.body.url); return got.status; }` },
     async attempt(t) {
       await t.settings({ allow: [t.world.hostile.url] }, { status: [200, 204] });
-      await t.run('patched', { url: t.world.hostile.url }, [answers(200), threw('patched')]);
+      await t.run('patched', { url: t.world.hostile.url }, answers(200));
     },
   },
   {

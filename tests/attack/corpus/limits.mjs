@@ -91,6 +91,7 @@ export default [
   {
     id: 'output-too-large',
     row: 'Output too large',
+    ...patient,
     modern: [['return "x".repeat(5 << 20);', violates('output')]],
     kinvey: [['response.complete(200, "x".repeat(5 << 20));', violates('output')],
       ['response.headers = { a: "x".repeat(5 << 20) }; response.complete(200);', violates('output')]],

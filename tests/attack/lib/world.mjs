@@ -35,7 +35,8 @@ export async function startWorld({ canary }) {
       for (let i = 0; i < 5 && sample(server.pid).children < PROCESSES; i++) await Promise.all(Array.from({ length: 40 }, () => master.run('wait')));
       for (const name of ['loop', 'fill']) await master.run(name);
       await removeApp(server, app);
-      await pause(1000);
+      // Connections that asked for it are kept open for some seconds: descriptors that would hide a leak of as many.
+      await pause(7000);
       // The most of a few looks: a descriptor of a request under way is not one that stays.
       const looks = [];
       for (let i = 0; i < 8; i++) {
