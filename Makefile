@@ -3,7 +3,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 LODE := target/release/lode
 
-.PHONY: run test lint bench fuzz test262 setup build js-test sdk-test queue-test chaos-test bench-http bench-queue api-fuzz deploy-check
+.PHONY: run test lint bench fuzz test262 setup build js-test sdk-test queue-test chaos-test bench-http bench-queue api-fuzz deploy-check attack attack-test attack-soak
 
 # A server with an example app, deployed anew whenever one of its files is saved.
 APP ?= examples/bookings
@@ -25,7 +25,7 @@ build:
 test: setup lint js-test
 	$(CARGO) nextest run --release --locked --workspace
 	$(CARGO) test --release --locked --workspace --doc
-	$(MAKE) sdk-test queue-test chaos-test
+	$(MAKE) sdk-test queue-test chaos-test attack-test
 
 # Kinvey's own clients, an app for Kinvey, and hostile ones against `lode serve`, on both stores.
 sdk-test: build
@@ -41,6 +41,21 @@ queue-test: build
 # Hosts that die, are cut off and join while requests go on; as root, for its network namespaces.
 chaos-test: build
 	node --test tests/chaos/*.test.mjs
+
+# All of docs/attacks.md over HTTP, into docs/attack-report.md and bench/results/attacks.json.
+attack: build
+	node tests/attack/attack.mjs --write
+
+# Each attack once and a minute of them mixed, writing no report.
+attack-test: build
+	node --test tests/attack/*.test.mjs
+	node tests/attack/attack.mjs
+	node tests/attack/soak.mjs --minutes 1 --out target/attack-soak.json
+
+# Attacks mixed at random for MINUTES, into bench/results/attack-soak.json.
+MINUTES ?= 60
+attack-soak: build
+	node tests/attack/soak.mjs --minutes $(MINUTES)
 
 # Saves with hooks beside Parse Server, an endpoint beside workerd and Deno.
 bench-http:
