@@ -3,7 +3,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 LODE := target/release/lode
 
-.PHONY: run test lint bench fuzz test262 setup build js-test sdk-test queue-test chaos-test bench-http bench-queue api-fuzz deploy-check attack attack-test attack-soak
+.PHONY: run test lint bench fuzz test262 setup build js-test sdk-test queue-test chaos-test bench-http bench-queue soak api-fuzz deploy-check attack attack-test attack-soak
 
 # A server with an example app, deployed anew whenever one of its files is saved.
 APP ?= examples/bookings
@@ -65,6 +65,11 @@ bench-http:
 bench-queue:
 	scripts/bench.sh queue hosts
 
+# An hour of nothing but hostile apps: what they leave in memory, descriptors and children must be nothing.
+MINUTES ?= 60
+soak: build
+	$(LODE) bench load --app examples/kinvey --hostile 100 --concurrency 4 --duration $$(($(MINUTES) * 60))
+
 # deploy/ by the tools that read it, as far as they are installed.
 deploy-check:
 	deploy/check.sh
@@ -100,3 +105,4 @@ test262: setup
 .PHONY: audit
 audit: setup
 	$(CARGO) deny --locked check advisories
+	cd crates/guest/libraries && npm audit --audit-level=low

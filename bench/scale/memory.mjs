@@ -57,8 +57,8 @@ async function cold(counts, tell) {
   for (const count of counts) {
     const done = await command(['bench', 'cold', '--apps', `${count}`, '--runs', `${Math.min(count, 500)}`, '--json']);
     if (done.code !== 0) throw new Error(done.stderr);
-    const last = JSON.parse(done.stdout.trim().split('\n').at(-1));
-    tell(count, { pss_mb: round((last.residentBytesPerIdleApp * count) / 2 ** 20, 3), bytes_per_app: last.residentBytesPerIdleApp });
+    const { residentBytesPerIdleApp: each } = JSON.parse(done.stdout);
+    tell(count, { pss_mb: round((each * count) / 2 ** 20, 3), bytes_per_app: each });
   }
 }
 

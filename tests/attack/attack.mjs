@@ -51,7 +51,7 @@ try {
   for (const what of all.wrong) problems.push({ id: 'neighbour', what });
   report.neighbour = all;
   await neighbour.stop();
-  report.after = await settled(server.pid, report.before);
+  report.after = await settled(server.pid);
   for (const what of kept(report.before, report.after)) problems.push({ id: 'server', what });
 } catch (error) {
   problems.push({ id: 'run', what: error.stack });

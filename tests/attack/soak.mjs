@@ -69,7 +69,7 @@ try {
   await neighbour.stop();
   for (const what of report.neighbour.wrong) problem('neighbour', what);
   if (!server.lives()) throw new Error(`the server ended (${server.ended()})`);
-  report.after = await settled(server.pid, report.before);
+  report.after = await settled(server.pid);
   for (const what of kept(report.before, report.after)) problem('server', what);
 } catch (error) {
   problem('run', error.stack);

@@ -56,14 +56,15 @@
     }
   };
   internal.listHandlers = () => {
-    const list = [];
+    // Without prototypes, on which top-level code may have left a `toJSON`.
+    const list = internal.list();
     for (let i = 0; i < handlers.length; i++) {
       const { script, name, isModule } = handlers[i];
-      ObjectDefineProperty(list, i, {
-        __proto__: null,
-        value: [script, name, isModule ? 'module' : 'script'],
-        enumerable: true,
-      });
+      const entry = internal.list();
+      entry[0] = script;
+      entry[1] = name;
+      entry[2] = isModule ? 'module' : 'script';
+      list[i] = entry;
     }
     native.finish(FINISH_COMPLETED, 0, 'handlers', list);
   };

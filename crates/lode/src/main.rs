@@ -62,6 +62,8 @@ enum Command {
     #[command(subcommand)]
     Queue(queue::Queue),
     /// Run one hook or endpoint once, with no server.
+    ///
+    /// In the sandbox, but in this process, without the lock-down that a server's children have: for your own code.
     Run(Box<run::Arguments>),
     /// Show what this machine offers the sandbox.
     Doctor(doctor::Arguments),

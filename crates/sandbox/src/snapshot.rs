@@ -455,17 +455,16 @@ fn handlers(engine: &Inner, guest: &mut Guest) -> Result<Vec<Handler>, BuildErro
         handlers: Vec<(String, String, Form)>,
     }
     let result: wasmtime::Result<()> = guest.call(&engine.exports.handlers, ());
-    let listed = match guest.state().take_finish() {
-        Some(finish) => serde_json::from_slice::<List>(&finish.payload).ok(),
-        None => None,
-    };
-    match (listed, result) {
-        (Some(List { handlers }), _) => Ok(handlers
-            .into_iter()
-            .map(|(script, name, form)| Handler { script, name, form })
-            .collect()),
+    match (guest.state().take_finish(), result) {
+        (Some(finish), _) => match serde_json::from_slice::<List>(&finish.payload) {
+            Ok(List { handlers }) => Ok(handlers
+                .into_iter()
+                .map(|(script, name, form)| Handler { script, name, form })
+                .collect()),
+            Err(_) => Err(broken_engine()),
+        },
         (None, Err(error)) => Err(failure(guest, &error, false)),
-        (None, Ok(())) => Err(BuildError::Script(ScriptError::default())),
+        (None, Ok(())) => Err(broken_engine()),
     }
 }
 
@@ -488,12 +487,16 @@ fn failure(guest: &mut Guest, error: &wasmtime::Error, compiling: bool) -> Build
         Outcome::Limit { limit } => BuildError::Limit(limit),
         Outcome::Platform { detail } => BuildError::Platform(detail),
         // Only a corrupted engine answers a run that nobody asked for.
-        _ => BuildError::Script(ScriptError {
-            name: "InternalError".into(),
-            message: "top-level code broke its engine".into(),
-            stack: String::new(),
-        }),
+        _ => broken_engine(),
     }
+}
+
+fn broken_engine() -> BuildError {
+    BuildError::Script(ScriptError {
+        name: "InternalError".into(),
+        message: "top-level code broke its engine".into(),
+        stack: String::new(),
+    })
 }
 
 #[cfg(test)]

@@ -61,23 +61,20 @@ export function sample(pid) {
   };
 }
 
-/** Waits until the server's descriptors and the children are no more than `before`, some seconds at most, and gives what is there then. */
-export async function settled(pid, before, seconds = 20) {
-  let now = sample(pid);
-  for (const begun = Date.now(); Date.now() - begun < seconds * 1000;) {
-    if (now.serverDescriptors <= before.serverDescriptors && now.children <= before.children) break;
-    await pause(250);
-    now = sample(pid);
-  }
-  return now;
+// Children let go of the sandboxes they keep ready when those were unused for 10 to 20 s (Engine::release_idle).
+const SETTLING_MS = 25_000;
+
+/** What is there when nothing has moved for a while. */
+export async function settled(pid) {
+  await pause(SETTLING_MS);
+  return sample(pid);
 }
 
 /**
- * What may stay with children that live on. Each keeps snapshots it has lately run, a descriptor each (512 at most), and
- * up to 256 instances with at most 4 MiB of pages written by runs (KEEP_PAGES, MAX_IDLE_GUESTS of crates/sandbox). The
- * bounds here are far below what that allows, and far above what was seen: they catch what grows with each attack.
+ * What may stay with children that live on: the snapshots of apps that are still deployed, a descriptor each (512 at
+ * most), and what an allocator does not give back. Each is above what was seen, and below what a leak per attack is.
  */
-const MAY_KEEP = { descriptors: 64, bytes: 768 << 20 };
+const MAY_KEEP = { descriptors: 64, bytes: 128 << 20 };
 
 /** What has not come back to where it began: a list of sentences. */
 export function kept(before, after) {

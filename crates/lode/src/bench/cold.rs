@@ -87,8 +87,13 @@ async fn measure(arguments: &Arguments) -> Result<u8, Failure> {
     }
     let took = began.elapsed();
     let rows = [cold.row("first run of an app", took), warm.row("second run", took)];
-    tell(&rows, arguments.json)?;
-    let memory = json!({ "apps": arguments.apps, "residentBytesPerIdleApp": per_app });
-    println!("{memory}");
+    if arguments.json {
+        let said =
+            json!({ "apps": arguments.apps, "residentBytesPerIdleApp": per_app, "runs": rows });
+        println!("{said:#}");
+        return Ok(0);
+    }
+    tell(&rows, false)?;
+    println!("{} apps, {per_app} bytes resident for each idle one", arguments.apps);
     Ok(0)
 }

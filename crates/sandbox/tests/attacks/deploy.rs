@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lode_sandbox::{BuildError, Limit, Limits, Source, deploy_limits};
+use lode_sandbox::{BuildError, Form, Limit, Limits, Source, deploy_limits};
 use serde_json::json;
 
 use crate::support::{
@@ -158,20 +158,10 @@ fn prototypes_poisoned_at_deploy_do_not_hide_or_forge_handlers() {
         "for (const key of Object.getOwnPropertyNames(globalThis)) try { delete globalThis[key]; } catch {}",
     ] {
         let source = Source::entry("evil.mjs", format!("{poison}{HANDLER}"));
-        match deploy(&[source]) {
-            Ok(snapshot) => {
-                // The list may say nonsense: nothing that a run could not.
-                for (index, handler) in snapshot.handlers().iter().enumerate() {
-                    let honest = handler.script == "evil.mjs" && handler.name == "onRequest";
-                    assert!(
-                        honest || index > 0 || handler.name == "forged",
-                        "{poison}: {handler:?}"
-                    );
-                }
-            }
-            Err(BuildError::Script(_) | BuildError::NoHandler) => {}
-            Err(other) => panic!("{poison}: {other:?}"),
-        }
+        let snapshot = deploy(&[source]).unwrap_or_else(|error| panic!("{poison}: {error:?}"));
+        let listed: Vec<_> =
+            snapshot.handlers().iter().map(|h| (&*h.script, &*h.name, h.form)).collect();
+        assert_eq!(listed, [("evil.mjs", "onRequest", Form::Module)], "{poison}");
         assert_engine_serves();
     }
 }

@@ -8,27 +8,29 @@ use lode_child::protocol::RunId;
 #[derive(Debug)]
 pub(super) struct Lateness {
     run: RunId,
-    /// What its process had waited for a processor when that was noticed, since its start.
+    /// When that was noticed: on such a machine the master, too, comes late.
+    noticed: Instant,
+    /// What its process had waited for a processor by then, since its start.
     waited: Duration,
 }
 
 impl Lateness {
-    /// Whether the child that owed `run` at `due` has been silent for `patience` since. What its process
-    /// `waited` for a processor in the meantime does not count: on a machine that has too much to do a
-    /// child is late, and killing it would lose the runs of others with it.
+    /// Whether the child that owes `run`, whose time was up, has been silent for `patience` since that was
+    /// noticed. What its process `waited` for a processor in the meantime does not count: on a machine that
+    /// has too much to do a child is late, and killing it would lose the runs of others with it.
     pub(super) fn is_silent(
         late: &mut Option<Self>,
-        (run, due): (RunId, Instant),
+        run: RunId,
         waited: Duration,
         patience: Duration,
         now: Instant,
     ) -> bool {
         let late = match late {
             Some(late) if late.run == run => late,
-            late => late.insert(Self { run, waited }),
+            late => late.insert(Self { run, noticed: now, waited }),
         };
         let starved = waited.saturating_sub(late.waited);
-        now.saturating_duration_since(due).saturating_sub(starved) >= patience
+        now.saturating_duration_since(late.noticed).saturating_sub(starved) >= patience
     }
 }
 
@@ -40,20 +42,22 @@ mod tests {
 
     #[test]
     fn silence_is_time_in_which_the_child_could_have_answered() {
-        let due = Instant::now();
+        let start = Instant::now();
         let mut late = None;
         let mut silent = |run, seconds, waited| {
-            let now = due + SECOND * seconds;
-            Lateness::is_silent(&mut late, (RunId(run), due), SECOND * waited, SECOND, now)
+            let now = start + SECOND * seconds;
+            Lateness::is_silent(&mut late, RunId(run), SECOND * waited, SECOND, now)
         };
-        assert!(!silent(1, 0, 7));
+        // However late it is noticed.
+        assert!(!silent(1, 10, 7));
         // Two seconds pass, and it waited for a processor in both.
-        assert!(!silent(1, 2, 9));
+        assert!(!silent(1, 12, 9));
         // Another passes in which it had one.
-        assert!(silent(1, 3, 9));
+        assert!(silent(1, 13, 9));
         // What it waited before another run was late excuses nothing of that one.
-        assert!(silent(2, 1, 9));
+        assert!(!silent(2, 20, 9));
+        assert!(silent(2, 21, 9));
         // A number that shrinks is no excuse either.
-        assert!(silent(2, 1, 0));
+        assert!(silent(2, 21, 0));
     }
 }
