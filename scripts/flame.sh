@@ -16,5 +16,5 @@ sleep 5
 perf record -o "$data" -a -F 299 -e cpu-clock --call-graph dwarf,8192 -- sleep 3 >/dev/null 2>&1
 wait
 perf script -i "$data" --no-inline 2>/dev/null | inferno-collapse-perf |
-  sed -E 's/\[JIT\] tid [0-9]+|\[perf-[0-9]+\.map\]/[guest]/g; s/^lode[0-9a-z-]*;/child;/; s/^memfd:sealed-[^;]*;/child;/' |
+  sed -E 's/^(lode[0-9a-z]*|memfd:sealed-[^;]*);/child;/; /^child;/s/\[JIT\] tid [0-9]+|\[perf-[0-9]+\.map\]/[guest]/g' |
   grep -v '^swapper' | inferno-flamegraph --title "$title" --minwidth 0.3 >"$out"

@@ -115,6 +115,8 @@ fn log_to_stderr() {
 }
 
 fn main() -> ExitCode {
+    // Where it cannot be done, memory stays longer, and that is all.
+    let _ = lode_child::lockdown::give_back_large_blocks();
     let result = match Arguments::parse().command {
         Command::Serve(arguments) => {
             log_to_stderr();

@@ -12,6 +12,7 @@
 mod check;
 mod credentials;
 mod filter;
+mod heap;
 mod layer;
 mod namespaces;
 mod process;
@@ -25,6 +26,7 @@ use std::io;
 use rustix::thread::UnshareFlags;
 
 pub use check::{check, run_check};
+pub use heap::give_back_large_blocks;
 pub use layer::{Layer, Missing, Report, State, UnknownLayer};
 
 /// What a child does, and so which system calls it needs.

@@ -134,13 +134,22 @@ impl Process {
         Some(pages * rustix::param::page_size())
     }
 
-    /// How long the inner process' guests have been ready to run and had no processor, since its start;
-    /// `None` where the kernel does not say. Its main thread runs them (Documentation/scheduler/sched-stats
-    /// of Linux: the second number is nanoseconds on a run queue).
+    /// How long the inner process has been ready to run and had no processor, since its start.
     pub(super) fn waited(&self) -> Option<Duration> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/schedstat", self.inner)).ok()?;
-        Some(Duration::from_nanos(stat.split(' ').nth(1)?.parse().ok()?))
+        waited(self.inner)
     }
+}
+
+/// What that thread of a process which waited most for a processor has waited: in a child the one that runs
+/// guests, which is not its first. The second number of a schedstat file is nanoseconds on a run queue
+/// (Documentation/scheduler/sched-stats of Linux); `None` where the kernel does not count them.
+fn waited(process: i32) -> Option<Duration> {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).ok()?;
+    let waits = threads.flatten().filter_map(|thread| {
+        let stat = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        stat.split(' ').nth(1)?.parse().ok()
+    });
+    waits.max().map(Duration::from_nanos)
 }
 
 impl Drop for Process {
@@ -181,5 +190,31 @@ impl Spawner {
         let (sender, receiver) = oneshot::channel();
         self.0.send((role, sender)).map_err(|_| gone())?;
         receiver.await.map_err(|_| gone())?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_had_no_processor_is_seen() {
+        let own = std::process::id().cast_signed();
+        let before = waited(own).expect("this kernel counts");
+        let stop = AtomicBool::new(false);
+        // More of them than processors: each must wait, none is the process's first.
+        let threads = 4 * std::thread::available_parallelism().map_or(2, usize::from);
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| while !stop.load(Ordering::Relaxed) {});
+            }
+            while waited(own).expect("it still does") <= before + Duration::from_millis(5) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(waited(-1), None);
     }
 }
