@@ -208,7 +208,11 @@ mod tests {
         let threads = 4 * std::thread::available_parallelism().map_or(2, usize::from);
         std::thread::scope(|scope| {
             for _ in 0..threads {
-                scope.spawn(|| while !stop.load(Ordering::Relaxed) {});
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
             }
             while waited(own).expect("it still does") <= before + Duration::from_millis(5) {
                 std::thread::sleep(Duration::from_millis(5));
