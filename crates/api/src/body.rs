@@ -1,9 +1,12 @@
 //! Request bodies: JSON, of a bounded size.
 
+use std::time::Duration;
+
 use axum::extract::{FromRequest, Request};
 use http_body_util::BodyExt as _;
 use lode_store::Document;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::error::{ApiError, Kind};
 
@@ -13,6 +16,9 @@ const MAX_BYTES: usize = 4 << 20;
 const MAX_ADMIN: usize = 16 << 20;
 /// Bytes beyond what a body may have that are read and dropped.
 const MAX_DROPPED: usize = 32 << 20;
+/// How long a body may stand still, and how long it may take in all: what Node.js gives a request.
+const STILL: Duration = Duration::from_secs(30);
+const IN_ALL: Duration = Duration::from_secs(300);
 /// Arrays and objects within each other. JSON parsers stop near 128; nobody writes half of it.
 const MAX_DEPTH: usize = 60;
 /// Values, keys not counted: each takes some 80 bytes in memory, whatever few it has on the wire.
@@ -62,7 +68,13 @@ impl Body {
 async fn read(mut body: axum::body::Body, most: usize) -> Result<Vec<u8>, ApiError> {
     let mut bytes = Vec::new();
     let mut seen = 0;
-    while let Some(frame) = body.frame().await {
+    let end = Instant::now() + IN_ALL;
+    loop {
+        let until = end.min(Instant::now() + STILL);
+        let frame = tokio::time::timeout_at(until, body.frame())
+            .await
+            .map_err(|_| ApiError::new(Kind::RequestTimeout, "the body did not arrive in time"))?;
+        let Some(frame) = frame else { break };
         let frame = frame.map_err(|_| ApiError::new(Kind::BadRequest, "the body broke off"))?;
         let Ok(data) = frame.into_data() else { continue };
         seen += data.len();
@@ -128,9 +140,34 @@ fn check_value(value: &Value) -> Result<(), ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body as Stream;
+    use bytes::Bytes;
+    use futures_util::stream;
     use serde_json::json;
 
     use super::*;
+
+    /// So many bytes, one by one, with so long before each.
+    fn dripping(bytes: usize, pause: Duration) -> Stream {
+        Stream::from_stream(stream::unfold(bytes, move |left| async move {
+            tokio::time::sleep(pause).await;
+            let left = left.checked_sub(1)?;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b" ")), left))
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_that_stand_still_or_drip_for_too_long_are_given_up() {
+        let second = Duration::from_secs(1);
+        assert_eq!(
+            read(dripping(200, second), MAX_BYTES).await.expect("slow, and whole").len(),
+            200
+        );
+        for endless in [dripping(1, STILL + second), dripping(1000, second)] {
+            let error = read(endless, MAX_BYTES).await.expect_err("too slow");
+            assert_eq!(error.kind, Kind::RequestTimeout);
+        }
+    }
 
     #[test]
     fn deep_and_crowded_bodies_are_refused() {

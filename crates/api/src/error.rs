@@ -63,6 +63,8 @@ kinds! {
     NotFound 404 "There is nothing at this address";
     /// Lode's.
     MethodNotAllowed 405 "The address is there, but not for this HTTP method";
+    /// Lode's.
+    RequestTimeout 408 "The request took too long to arrive";
     UserAlreadyExists 409 "This username is already taken. Please retry your request with a different username";
     EntityAlreadyExists 409 "An entity with that _id already exists in this collection";
     /// Lode's: an admin resource that is there already.

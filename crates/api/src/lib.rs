@@ -10,6 +10,7 @@ mod auth;
 mod body;
 mod budget;
 mod call;
+mod connections;
 mod data;
 mod error;
 mod files;

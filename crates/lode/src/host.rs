@@ -11,6 +11,7 @@ use lode_queue::{Change, Host, Role};
 use lode_store::Store;
 use lode_worker::broker::{Broker, Options, egress};
 use lode_worker::master::{Config, Master};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::Failure;
@@ -122,6 +123,7 @@ pub(crate) struct Parts {
 
 impl Parts {
     pub(crate) async fn start(arguments: &Arguments) -> Result<Self, Failure> {
+        raise_descriptors();
         // For this user alone: documents and secrets are in it.
         fs::DirBuilder::new()
             .recursive(true)
@@ -158,6 +160,14 @@ impl Drop for Parts {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.snapshots);
     }
+}
+
+/// Lets this process open as many descriptors as it may. Most systems give 1,024 at first, for programs that
+/// call `select`; connections, children and their snapshots need more. Where it cannot be done, there is room
+/// for fewer.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Snapshots of hosts that were killed: nobody needs them, as each builds its own.

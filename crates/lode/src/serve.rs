@@ -107,15 +107,15 @@ impl Server {
             tokio::time::sleep(grace).await;
         };
         // Connections that stay open for ever, such as followed logs, do not keep it.
-        let ended = tokio::select! {
-            ended = served => ended,
-            () = overdue => Ok(()),
-        };
+        tokio::select! {
+            () = served => {}
+            () = overdue => {}
+        }
         self.parts.master.drain(grace).await;
         if let Some(host) = &self.queue {
             host.leave().await;
         }
-        ended.map(|()| 0).map_err(Failure::platform)
+        Ok(0)
     }
 }
 

@@ -19,6 +19,7 @@ use super::failed;
 use super::wire::{Asked, Done};
 use crate::api::Api;
 use crate::budget::{Budget, Spent};
+use crate::connections;
 use crate::nested::{Nested, Run};
 
 /// Tasks per child that a worker takes ahead of what its children hold: enough that they never wait for the
@@ -77,9 +78,7 @@ impl Runner {
         let router =
             Router::new().route("/metrics", get(metrics)).route("/healthz", get(|| async { "ok" }));
         async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "metrics are not served");
-            }
+            connections::serve(listener, router, std::future::pending()).await;
         }
     }
 

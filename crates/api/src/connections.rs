@@ -1,0 +1,179 @@
+//! HTTP connections: how many there may be, and for how long one may keep us waiting.
+//!
+//! Clients are strangers. One that sends its request byte by byte, or none at all, holds a descriptor and
+//! some memory for as long as it likes, unless it is bounded here (CWE-400, "slow loris"). How long a body
+//! may take is in [`crate::body`].
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use rustix::net::sockopt;
+use rustix::process::{Resource, getrlimit};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+/// From a connection's begin, or the end of its last answer, to the end of the next request's head. Longer
+/// than load balancers keep an unused connection (60 s, commonly): whoever closes first must be they, or they
+/// send a request into a connection that is just being closed.
+const HEAD: Duration = Duration::from_secs(75);
+
+/// How long a client may take none of its answer: the kernel's `TCP_USER_TIMEOUT`, in ms.
+const STALLED_MS: u32 = 60_000;
+
+/// Bytes of a request's head. Queries stand in the address, so this is four times what Node.js takes.
+const HEAD_BYTES: usize = 64 << 10;
+
+/// Connections at once. Each may hold [`HEAD_BYTES`].
+const MOST: usize = 10_000;
+
+/// Connections at once, as the limit of open descriptors allows: half of them are left for children, their
+/// snapshots and the store.
+fn most() -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(descriptors / 2).unwrap_or(MOST).clamp(1, MOST)
+}
+
+/// Serves connections until `stop` is ready, then takes no more and comes back when those that have a
+/// request under way are done.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()> + Send,
+) {
+    let mut http = Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);
+    let service = TowerToHyperService::new(router);
+    let graceful = GracefulShutdown::new();
+    let room = Arc::new(Semaphore::new(most()));
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let (stream, place) = tokio::select! {
+            next = accept(&listener, &room) => next,
+            () = &mut stop => break,
+        };
+        let served = http.serve_connection(TokioIo::new(stream), service.clone());
+        let served = graceful.watch(served);
+        tokio::spawn(async move {
+            // How a connection ends is its client's affair.
+            let _ = served.await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> (TcpStream, tokio::sync::OwnedSemaphorePermit) {
+    if room.available_permits() == 0 {
+        tracing::warn!("as many connections as there may be: the next ones wait");
+    }
+    // Nobody closes the semaphore.
+    let place = loop {
+        if let Ok(place) = room.clone().acquire_owned().await {
+            break place;
+        }
+    };
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                prepare(&stream);
+                return (stream, place);
+            }
+            Err(error) if is_the_connections(&error) => {}
+            Err(error) => {
+                // Out of descriptors, or of memory: that passes.
+                tracing::error!(%error, "no connection can be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+fn prepare(stream: &TcpStream) {
+    // Small answers are to leave at once (Nagle's algorithm waits for more).
+    let _ = stream.set_nodelay(true);
+    let _ = sockopt::set_tcp_user_timeout(stream, STALLED_MS);
+}
+
+fn is_the_connections(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// A server whose `/slow` takes longer than a head may, and what stops it.
+    async fn start() -> (std::net::SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
+        let slow = || async {
+            tokio::time::sleep(HEAD * 2).await;
+            "slow"
+        };
+        let router = Router::new().route("/slow", get(slow)).route("/", get(|| async { "quick" }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let (stop, stopped) = oneshot::channel();
+        let stopped = async { drop(stopped.await) };
+        (address, stop, tokio::spawn(serve(listener, router, stopped)))
+    }
+
+    /// What comes back for this, until the server closes the connection.
+    async fn all(address: std::net::SocketAddr, sent: &str) -> String {
+        let mut client = TcpStream::connect(address).await.expect("a connection");
+        client.write_all(sent.as_bytes()).await.expect("sent");
+        let mut got = Vec::new();
+        let _ = client.read_to_end(&mut got).await;
+        String::from_utf8(got).expect("text")
+    }
+
+    // Time passes by itself in these tests whenever nobody has anything to do.
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_send_no_request_are_closed_and_slow_answers_are_not() {
+        let (address, _stop, _server) = start().await;
+        let began = tokio::time::Instant::now();
+        assert_eq!(all(address, "").await, "");
+        let got = all(address, "GET / HTTP/1.1\r\nhost: a\r\nx-slow: ").await;
+        assert!(!got.contains("200"), "{got}");
+        let got = all(address, "GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        assert!(got.ends_with("quick"), "{got}");
+        assert!(began.elapsed() >= HEAD * 3, "none was closed before its time");
+        let got = all(address, "GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        assert!(got.ends_with("slow"), "{got}");
+    }
+
+    #[tokio::test]
+    async fn heads_are_bounded() {
+        let (address, _stop, _server) = start().await;
+        let long = format!("GET /?{} HTTP/1.1\r\nhost: a\r\n\r\n", "q".repeat(2 * HEAD_BYTES));
+        assert!(!all(address, &long).await.contains("200"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_stops_answers_what_is_under_way_and_closes_the_rest() {
+        let (address, stop, server) = start().await;
+        let slow = tokio::spawn(all(address, "GET /slow HTTP/1.1\r\nhost: a\r\n\r\n"));
+        let idle = tokio::spawn(all(address, ""));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        stop.send(()).expect("it runs");
+        server.await.expect("it ends");
+        assert!(slow.await.expect("an answer").ends_with("slow"));
+        assert_eq!(idle.await.expect("an end"), "");
+        TcpStream::connect(address).await.expect_err("nobody listens");
+    }
+}
