@@ -113,6 +113,8 @@ async function scenario(later) {
   await load.end();
   event('the load has ended');
 
+  // First: what a task does while it is waited for is not to be missing from what is read before.
+  const tasks = await settled(hosts.a, app);
   const rows = (collection) => postgres.ask(store,
     `SELECT e.doc->>'rid', e.doc->>'kind', e.doc->>'id', e.doc->>'run' FROM entities e JOIN collections c ON e.collection = c.id
      WHERE c.app = '${app.key}' AND c.name = '${collection}'`);
@@ -122,7 +124,7 @@ async function scenario(later) {
     budgetMs: BUDGET_MS,
     saved: new Set(rows('orders').map(([rid]) => rid)),
     kept: rows('effects').map(([, kind, id, run]) => ({ kind, id, run })),
-    tasks: await settled(hosts.a, app),
+    tasks,
   });
   console.log(`\n${table(verdict)}\n`);
   if (verdict.broken.length > 0) {
