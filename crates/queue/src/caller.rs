@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use redis::Value;
 use tokio::sync::oneshot;
 
+use crate::batches::{Batches, Item};
 use crate::entries::{self, Entry};
 use crate::host::{Change, Host, Inner, text};
 use crate::keys::{self, LOAD};
@@ -34,6 +35,7 @@ pub struct Caller {
     host: Arc<Inner>,
     pending: Arc<Pending>,
     next: Arc<AtomicU64>,
+    enqueue: Batches,
 }
 
 impl std::fmt::Debug for Caller {
@@ -48,7 +50,11 @@ impl Caller {
         let host = host.inner.clone();
         let pending = Arc::<Pending>::default();
         tokio::spawn(read(Arc::downgrade(&host), Arc::downgrade(&pending)));
-        Self { host, pending, next: Arc::new(AtomicU64::new(1)) }
+        let most = [host.config.most_tasks, host.config.most_bytes].map(|most| most.to_string());
+        let args = [&host.name, &most[0], &most[1]].map(|text| text.clone().into_bytes());
+        let common = Item { keys: vec![LOAD.to_owned()], args: args.into() };
+        let enqueue = Batches::new(host.link.clone(), Script::Enqueue, common);
+        Self { host, pending, next: Arc::new(AtomicU64::new(1)), enqueue }
     }
 
     /// Has a task run by some worker, at most once. Comes back by its deadline and a moment. Dropping the
@@ -68,18 +74,21 @@ impl Caller {
         answer
     }
 
-    async fn ask(&self, task: Task) -> Answer {
+    async fn ask(&self, mut task: Task) -> Answer {
+        let bytes = task.payload.len();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, mut receiver) = oneshot::channel();
         self.pending().insert(number, sender);
         let mut given = Given { caller: self, number, entry: None };
-        let known = match self.enqueue(number, &task).await {
+        let known = match self.enqueue(number, &mut task).await {
             Ok(Entered::Id(id)) => {
-                given.entry =
-                    Some(Waiting { app: task.app.clone(), id, number, bytes: task.payload.len() });
+                given.entry = Some(Waiting { app: task.app.clone(), id, number, bytes });
                 true
             }
             Ok(Entered::No(answer)) => return answer,
+            Err(Failure::NotReached) => {
+                return Answer::Unavailable("the queue cannot be reached".into());
+            }
             Err(Failure::NotRun(why)) => return Answer::Unavailable(why),
             // It may be in the queue. Asking again could have it run twice, so its answer is waited for.
             Err(Failure::Unknown(why)) => {
@@ -108,28 +117,26 @@ impl Caller {
         }
     }
 
-    async fn enqueue(&self, number: u64, task: &Task) -> Result<Entered, Failure> {
-        let Inner { name, config, link, .. } = &*self.host;
-        let (outstanding, rate) = (keys::outstanding(&task.app), keys::rate(&task.app));
-        let number = number.to_string();
-        let deadline = link.redis_ms(task.deadline).to_string();
-        let texts = [
-            task.payload.len().to_string(),
-            task.most.to_string(),
-            task.rate.unwrap_or(0.0).to_string(),
-            config.most_tasks.to_string(),
-            config.most_bytes.to_string(),
+    async fn enqueue(&self, number: u64, task: &mut Task) -> Result<Entered, Failure> {
+        let keys = [
+            keys::lane_of(&task.app).to_owned(),
+            keys::outstanding(&task.app),
+            keys::rate(&task.app),
         ];
-        let mut args: Vec<&[u8]> = vec![
-            name.as_bytes(),
-            number.as_bytes(),
-            task.app.as_bytes(),
-            deadline.as_bytes(),
-            &task.payload,
+        let args = [
+            number.to_string().into_bytes(),
+            task.app.as_bytes().to_vec(),
+            self.host.link.redis_ms(task.deadline).to_string().into_bytes(),
+            std::mem::take(&mut task.payload),
+            task.most.to_string().into_bytes(),
+            task.rate.unwrap_or(0.0).to_string().into_bytes(),
         ];
-        args.extend(texts.iter().map(String::as_bytes));
-        let names = [keys::lane_of(&task.app), &outstanding, &rate, LOAD];
-        let answer = link.run(Script::Enqueue, &names, &args, task.deadline).await?;
+        let item = Arc::new(Item { keys: keys.into(), args: args.into() });
+        // Redis may be slow to answer those before it; whoever waits is not to wait for that as well.
+        let until = task.deadline + TRAVEL;
+        let entered =
+            tokio::time::timeout_at(until.into(), self.enqueue.run(&item, task.deadline)).await;
+        let answer = entered.map_err(|_| Failure::Unknown("Redis is silent".into()))??;
         let Value::Array(answer) = answer else {
             return Err(Failure::Unknown("Redis' answer is none".into()));
         };
@@ -145,6 +152,7 @@ impl Caller {
             (Some("rate"), Some(Value::Int(ms))) => {
                 no(Rejection::Rate, u64::try_from(*ms).unwrap_or(0))
             }
+            (Some("broken"), Some(why)) => Err(Failure::Unknown(text(why).unwrap_or_default())),
             _ => Err(Failure::Unknown("Redis' answer is none".into())),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::Value;
@@ -75,6 +75,8 @@ pub(crate) struct Inner {
     workers: AtomicUsize,
     /// How often the lease has ended while this host lived.
     fence: watch::Sender<u64>,
+    /// It could not be renewed in time, and what was given under it is given up.
+    fenced: AtomicBool,
 }
 
 /// This process in the queue. Cheap to clone.
@@ -117,6 +119,7 @@ impl Host {
             changes,
             workers: AtomicUsize::new(0),
             fence: watch::Sender::new(0),
+            fenced: AtomicBool::new(false),
         });
         let first = inner.beat().await;
         first.map_err(|failure| ConnectError::Refused(format!("{failure:?}")))?;
@@ -170,8 +173,8 @@ impl Host {
 }
 
 impl Inner {
-    /// Renews the lease. Returns whether it had held until now.
-    async fn beat(&self) -> Result<bool, Failure> {
+    /// Says that this host is alive. Returns whether its lease had held until now, and who is dead.
+    async fn beat(&self) -> Result<(bool, Vec<String>), Failure> {
         let load = (self.load)();
         let known = json!({
             "version": self.version,
@@ -207,12 +210,20 @@ impl Inner {
             // Nobody listens after the process' end only.
             let _ = self.changes.send(Change::Any);
         }
-        for dead in answer {
-            if let Some(name) = text(&dead) {
-                self.reap(&name).await;
-            }
+        Ok((held, answer.filter_map(|name| text(&name)).collect()))
+    }
+
+    /// Renews the lease. If it had ended, what was given under it is given up. Answers for the dead.
+    pub(crate) async fn renew(&self) -> Result<(), Failure> {
+        let (held, dead) = self.beat().await?;
+        if !self.fenced.swap(false, Ordering::Relaxed) && !held {
+            // This process stood still, or Redis has forgotten it.
+            self.fence("the lease had ended");
         }
-        Ok(held)
+        for name in dead {
+            self.reap(&name).await;
+        }
+        Ok(())
     }
 
     fn fence(&self, why: &str) {
@@ -242,26 +253,18 @@ impl Inner {
 
 async fn beat(inner: std::sync::Weak<Inner>) {
     let mut last = Instant::now();
-    let mut fenced = false;
     loop {
         tokio::time::sleep(BEAT).await;
         let Some(inner) = inner.upgrade() else { return };
         let asked = Instant::now();
-        match tokio::time::timeout(LEASE - MARGIN - BEAT, inner.beat()).await {
-            Ok(Ok(held)) => {
-                if !held && !fenced {
-                    // This process stood still, or Redis has forgotten it.
-                    inner.fence("the lease had ended");
-                }
-                // The lease runs from when Redis heard of it, which is later.
-                last = asked;
-                fenced = false;
-            }
+        match tokio::time::timeout(LEASE - MARGIN - BEAT, inner.renew()).await {
+            // The lease runs from when Redis heard of it, which is later.
+            Ok(Ok(())) => last = asked,
             Ok(Err(failure)) => tracing::warn!(?failure, "the lease was not renewed"),
             Err(_) => tracing::warn!("the lease was not renewed in time"),
         }
-        if !fenced && last.elapsed() + BEAT > LEASE - MARGIN {
-            fenced = true;
+        let is_late = last.elapsed() + BEAT > LEASE - MARGIN;
+        if is_late && !inner.fenced.swap(true, Ordering::Relaxed) {
             inner.fence("it could not be renewed");
         }
     }

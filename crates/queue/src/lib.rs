@@ -14,6 +14,7 @@
 //! On one host none of this is needed: there the Work Master's own scheduler is the queue, with the same bounds.
 #![forbid(unsafe_code)]
 
+mod batches;
 mod caller;
 mod entries;
 mod host;

@@ -76,8 +76,10 @@ impl fmt::Display for ConnectError {
 impl std::error::Error for ConnectError {}
 
 /// Why a script has no answer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Failure {
+    /// It did not run: there was no connection in time.
+    NotReached,
     /// It did not run.
     NotRun(String),
     /// It may have run.
@@ -261,6 +263,11 @@ impl Link {
         self.ready(until).await.map(|live| live.connection)
     }
 
+    /// Waits for a connection.
+    pub(crate) async fn reached(&self, until: Instant) -> Result<(), Failure> {
+        if self.live.borrow().is_some() { Ok(()) } else { self.ready(until).await.map(drop) }
+    }
+
     async fn ready(&self, until: Instant) -> Result<Live, Failure> {
         if let Some(live) = &*self.live.borrow() {
             return Ok(live.clone());
@@ -271,7 +278,7 @@ impl Link {
             Ok(Ok(live)) => {
                 live.clone().ok_or_else(|| Failure::NotRun("the queue is closed".into()))
             }
-            _ => Err(Failure::NotRun("the queue cannot be reached".into())),
+            _ => Err(Failure::NotReached),
         }
     }
 
@@ -317,10 +324,15 @@ impl Reader {
         self.0.as_mut().map(|connection| (connection, is_new))
     }
 
+    /// The next one is a new one.
+    pub(crate) fn close(&mut self) {
+        self.0 = None;
+    }
+
     /// It broke. Comes back when it is time for another.
     pub(crate) async fn broke(&mut self, link: &Link, error: &RedisError) {
         tracing::debug!(%error, "Redis cannot be read");
-        self.0 = None;
+        self.close();
         link.suspect();
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use redis::Value;
 
+use crate::batches::{Batches, Item};
 use crate::entries::{self, Entry};
-use crate::host::{Host, Inner};
+use crate::host::{Host, Inner, text};
 use crate::keys::{self, GROUP, LANES, LOAD};
 use crate::link::{BLOCK, Failure, Reader, Script};
 use crate::task::{Taken, Ticket};
@@ -28,6 +29,7 @@ pub struct Taker {
     /// Lanes that had something when last read.
     busy: usize,
     held: Held,
+    settle: Batches,
 }
 
 /// Answers what a [`Taker`] took. Cheap to clone.
@@ -35,17 +37,22 @@ pub struct Taker {
 pub struct Answerer {
     host: Arc<Inner>,
     held: Held,
+    settle: Batches,
 }
 
 impl Taker {
     /// Of this host.
     pub fn new(host: &Host) -> Self {
-        Self { host: host.inner.clone(), reader: Reader::default(), busy: 1, held: Held::default() }
+        let host = host.inner.clone();
+        let common = Item { keys: vec![LOAD.to_owned()], args: Vec::new() };
+        let settle = Batches::new(host.link.clone(), Script::Settle, common);
+        Self { host, reader: Reader::default(), busy: 1, held: Held::default(), settle }
     }
 
     /// What answers its tasks.
     pub fn answerer(&self) -> Answerer {
-        Answerer { host: self.host.clone(), held: self.held.clone() }
+        let Self { host, held, settle, .. } = self;
+        Answerer { host: host.clone(), held: held.clone(), settle: settle.clone() }
     }
 
     /// About `room` tasks, or what there is; none when a second has gone by without any, or the queue
@@ -54,6 +61,13 @@ impl Taker {
         let mut given = Vec::new();
         let Self { host, reader, .. } = self;
         let Some((connection, is_new)) = reader.connection(&host.link).await else { return given };
+        // A Redis that was restarted knows nothing of this host's lease. What was given without one would be
+        // given up as soon as that is noticed.
+        if is_new && let Err(failure) = host.renew().await {
+            tracing::debug!(?failure, "the lease is not renewed yet");
+            reader.close();
+            return given;
+        }
         // What was given through a connection that broke before it arrived is still this host's.
         let position = if is_new { "0" } else { ">" };
         // COUNT is per lane; how many lanes have something is guessed from the last time.
@@ -75,9 +89,10 @@ impl Taker {
             }
             Err(error) if error.code() == Some("NOGROUP") => {
                 tracing::warn!("the queue was emptied: its groups are made again");
-                if let Err(error) = host.link.make_groups(connection).await {
-                    tracing::warn!(%error, "the groups cannot be made");
-                    reader.broke(&host.link, &error).await;
+                match host.link.make_groups(connection).await {
+                    // And reads again as from a new one.
+                    Ok(()) => reader.close(),
+                    Err(error) => reader.broke(&host.link, &error).await,
                 }
             }
             Err(error) => reader.broke(&host.link, &error).await,
@@ -163,7 +178,9 @@ impl Answerer {
             deadline.as_bytes(),
             payload,
         ];
-        self.done_with(&ticket, Script::HandBack, &[ticket.lane], &args).await;
+        let keys = [ticket.lane];
+        let (link, keys, args) = (&self.host.link, &keys, &args);
+        self.done_with(&ticket, |until| link.run(Script::HandBack, keys, args, until)).await;
     }
 
     /// How many tasks are taken and not answered.
@@ -172,47 +189,47 @@ impl Answerer {
     }
 
     async fn settle(&self, ticket: Ticket, how: &str, payload: &[u8]) -> bool {
-        let outstanding = keys::outstanding(&ticket.app);
-        let replies = keys::replies(&ticket.host);
-        let member = format!("{}:{}", ticket.host, ticket.number);
-        let bytes = format!("-{}", ticket.bytes);
-        let names = [ticket.lane, &outstanding, LOAD, &replies];
-        let args: [&[u8]; 6] = [
-            ticket.id.as_bytes(),
-            member.as_bytes(),
-            bytes.as_bytes(),
-            ticket.number.as_bytes(),
-            how.as_bytes(),
-            payload,
+        let keys =
+            [ticket.lane.to_owned(), keys::outstanding(&ticket.app), keys::replies(&ticket.host)];
+        let args = [
+            ticket.id.clone().into_bytes(),
+            format!("{}:{}", ticket.host, ticket.number).into_bytes(),
+            ticket.bytes.to_string().into_bytes(),
+            ticket.number.clone().into_bytes(),
+            how.as_bytes().to_vec(),
+            payload.to_vec(),
         ];
-        let settled = self.done_with(&ticket, Script::Settle, &names, &args).await;
+        let (settle, item) =
+            (&self.settle, &Arc::new(Item { keys: keys.into(), args: args.into() }));
+        let settled = self.done_with(&ticket, |until| settle.run(item, until)).await;
         if !settled {
             self.host.metrics.dropped.inc();
         }
         settled
     }
 
-    /// Runs a script that acknowledges a task, until it has run; then lets the task go. Returns whether the
-    /// task was still this host's.
-    async fn done_with(
+    /// Runs what acknowledges a task, until it has run; then lets the task go. Returns whether the task was
+    /// still this host's.
+    async fn done_with<R: Future<Output = Result<Value, Failure>>>(
         &self,
         ticket: &Ticket,
-        script: Script,
-        names: &[&str],
-        args: &[&[u8]],
+        run: impl Fn(Instant) -> R,
     ) -> bool {
         let mut sent_before = false;
         let was_its = loop {
-            let until = Instant::now() + PATIENCE;
-            match self.host.link.run(script, names, args, until).await {
+            let why = match run(Instant::now() + PATIENCE).await {
                 // Not acknowledged now: by somebody else, or by the first of two attempts.
-                Ok(value) => break value == Value::Int(1) || sent_before,
-                Err(Failure::Unknown(_)) => sent_before = true,
-                Err(Failure::NotRun(why)) => {
-                    tracing::debug!(why, "an answer cannot be brought home yet");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                Ok(Value::Int(acknowledged)) => break acknowledged == 1 || sent_before,
+                Err(Failure::Unknown(_)) => {
+                    sent_before = true;
+                    continue;
                 }
-            }
+                Ok(why) => text(&why).unwrap_or_default(),
+                Err(Failure::NotRun(why)) => why,
+                Err(Failure::NotReached) => "Redis cannot be reached".into(),
+            };
+            tracing::debug!(why, "an answer cannot be brought home yet");
+            tokio::time::sleep(Duration::from_millis(50)).await;
         };
         let of = (ticket.lane, ticket.id.clone());
         self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(&of);

@@ -386,6 +386,57 @@ async fn everything_is_bounded_for_all_hosts_together() {
 }
 
 #[tokio::test]
+async fn a_burst_goes_in_at_once_and_each_of_it_has_its_own_answer() {
+    let (redis, caller, _worker, mut taker) = both().await;
+    let mut connection = redis.connection().await;
+    // Somebody has spoilt an app's key: that is no trouble of the others in the same run of a script.
+    redis::cmd("SET")
+        .arg("{lode}:app:spoilt")
+        .arg("a text")
+        .exec_async(&mut connection)
+        .await
+        .expect("set");
+    let (all, most) = (400, 60);
+    let asked: Vec<_> = (0..all)
+        .map(|n| match n % 4 {
+            0 => {
+                let soon = Instant::now() + Duration::from_millis(400);
+                ask(&caller, Task { deadline: soon, ..task("spoilt", "x") })
+            }
+            1 => ask(&caller, Task { most, ..task("flood", &n.to_string()) }),
+            _ => ask(&caller, task(&format!("app-{}", n % 7), &n.to_string())),
+        })
+        .collect();
+    // What is too much is told at once, and nothing is answered before all are in.
+    let too_many = || asked.iter().skip(1).step_by(4).filter(|answer| answer.is_finished()).count();
+    while too_many() < all / 4 - most {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let mut left = all / 2 + most;
+    while left > 0 {
+        let answerer = taker.answerer();
+        for taken in taker.take(100).await {
+            left -= 1;
+            let answerer = answerer.clone();
+            tokio::spawn(async move {
+                assert!(answerer.answer(taken.ticket, &taken.payload).await);
+            });
+        }
+    }
+    let mut rejected = 0;
+    for (n, answer) in asked.into_iter().enumerate() {
+        match (n % 4, answer.await.expect("no panic")) {
+            (0, Answer::Lost(_)) => {}
+            (1, Answer::Rejected(Rejection::App, _)) => rejected += 1,
+            (1..4, Answer::Answered(answer)) => assert_eq!(answer, n.to_string().as_bytes()),
+            (_, answer) => panic!("{n}: {answer:?}"),
+        }
+    }
+    assert_eq!(rejected, all / 4 - most, "exactly as many as are too many");
+    all_streams_are_empty(&mut connection).await;
+}
+
+#[tokio::test]
 async fn a_restart_of_redis_loses_no_answer() {
     let (mut redis, caller, _worker, mut taker) = both().await;
     let held = ask(&caller, task("app", "held"));
