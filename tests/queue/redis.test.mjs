@@ -135,6 +135,18 @@ describe('reaching Redis', { concurrency: false, timeout: 120_000 }, () => {
     await redis.stop();
   });
 
+  it('is refused without a store that all hosts can share', async () => {
+    const redis = await startRedis();
+    for (const command of [['serve', '--listen', '127.0.0.1:0'], ['worker']]) {
+      for (const env of [{}, { LODE_STORE: `sqlite:${temporaryDirectory('data')}` }]) {
+        const told = await lode([...command, '--data', temporaryDirectory('data')], { env: { LODE_QUEUE: redis.url, ...env } });
+        assert.equal(told.code, 2, told.stderr);
+        assert.match(told.stderr, /one store for all/);
+      }
+    }
+    await redis.stop();
+  });
+
   it('is refused if nobody trusts its certificate', async () => {
     const redis = await startRedis({ tls: true });
     const postgres = await startPostgres();

@@ -56,6 +56,17 @@ fn children(text: &str) -> Result<Children, String> {
 }
 
 impl Arguments {
+    /// Hosts that share a queue load apps from one store, which SQLite is not.
+    pub(crate) fn check_shared(&self) -> Result<(), Failure> {
+        match &self.store {
+            Some(url) if !url.starts_with("sqlite:") => Ok(()),
+            _ => {
+                let what = "hosts that share a queue need one store for all: --store postgres://…";
+                Err(Failure::usage(what))
+            }
+        }
+    }
+
     /// How long runs under way may take when this host ends.
     pub(crate) fn grace(&self) -> Duration {
         Duration::from_secs(self.grace)

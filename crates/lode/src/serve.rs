@@ -71,6 +71,9 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(arguments: &Arguments) -> Result<Self, Failure> {
+        if arguments.queue.is_some() {
+            arguments.host.check_shared()?;
+        }
         let parts = Parts::start(&arguments.host).await?;
         let token = admin_token(&arguments.host.data)?;
         let listener = TcpListener::bind(arguments.listen)

@@ -8,9 +8,9 @@ use lode_queue::Role;
 use tokio::net::TcpListener;
 use url::Url;
 
+use crate::Failure;
 use crate::host::{self, Parts};
 use crate::serve::{runtime, stop_signal};
-use crate::{Failure, exit};
 
 #[derive(Args)]
 pub(crate) struct Arguments {
@@ -27,13 +27,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
-    if arguments.host.store.is_none() {
-        return Err(Failure {
-            message: "a worker needs the store that the API hosts have: --store postgres://…"
-                .into(),
-            code: exit::USAGE,
-        });
-    }
+    arguments.host.check_shared()?;
     runtime()?.block_on(async {
         let parts = Parts::start(&arguments.host).await?;
         // It listens to nobody: its API answers the calls that scripts make of their own backend.
