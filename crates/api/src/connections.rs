@@ -17,7 +17,7 @@ use hyper_util::service::TowerToHyperService;
 use rustix::net::sockopt;
 use rustix::process::{Resource, getrlimit};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// From a connection's begin, or the end of its last answer, to the end of the next request's head. Longer
 /// than load balancers keep an unused connection (60 s, commonly): whoever closes first must be they, or they
@@ -35,25 +35,33 @@ const MOST: usize = 10_000;
 
 /// Connections at once, as the limit of open descriptors allows: half of them are left for children, their
 /// snapshots and the store.
-fn most() -> usize {
+pub(crate) fn most() -> usize {
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(descriptors / 2).unwrap_or(MOST).clamp(1, MOST)
 }
 
-/// Serves connections until `stop` is ready, then takes no more and comes back when those that have a
-/// request under way are done.
+/// Serves connections, `most` at once, until `stop` is ready; then takes no more and comes back when those
+/// that have a request under way are done.
 pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
+    most: usize,
     stop: impl Future<Output = ()> + Send,
 ) {
     let mut http = Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);
     let service = TowerToHyperService::new(router);
     let graceful = GracefulShutdown::new();
-    let room = Arc::new(Semaphore::new(most()));
+    let room = Arc::new(Semaphore::new(most));
+    let mut is_full = false;
     let mut stop = std::pin::pin!(stop);
     loop {
+        // Said once, until half of them are free again.
+        let free = room.available_permits();
+        if free == 0 && !is_full {
+            tracing::warn!(most, "as many connections as there may be: the next ones wait");
+        }
+        is_full = free == 0 || is_full && free < most / 2;
         let (stream, place) = tokio::select! {
             next = accept(&listener, &room) => next,
             () = &mut stop => break,
@@ -70,13 +78,11 @@ pub(crate) async fn serve(
     graceful.shutdown().await;
 }
 
+/// The next connection, and its place among those there may be.
 async fn accept(
     listener: &TcpListener,
     room: &Arc<Semaphore>,
-) -> (TcpStream, tokio::sync::OwnedSemaphorePermit) {
-    if room.available_permits() == 0 {
-        tracing::warn!("as many connections as there may be: the next ones wait");
-    }
+) -> (TcpStream, OwnedSemaphorePermit) {
     // Nobody closes the semaphore.
     let place = loop {
         if let Ok(place) = room.clone().acquire_owned().await {
@@ -119,7 +125,9 @@ mod tests {
     use super::*;
 
     /// A server whose `/slow` takes longer than a head may, and what stops it.
-    async fn start() -> (std::net::SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
+    async fn start(
+        most: usize,
+    ) -> (std::net::SocketAddr, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
         let slow = || async {
             tokio::time::sleep(HEAD * 2).await;
             "slow"
@@ -129,7 +137,7 @@ mod tests {
         let address = listener.local_addr().expect("its address");
         let (stop, stopped) = oneshot::channel();
         let stopped = async { drop(stopped.await) };
-        (address, stop, tokio::spawn(serve(listener, router, stopped)))
+        (address, stop, tokio::spawn(serve(listener, router, most, stopped)))
     }
 
     /// What comes back for this, until the server closes the connection.
@@ -145,7 +153,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn connections_that_send_no_request_are_closed_and_slow_answers_are_not() {
-        let (address, _stop, _server) = start().await;
+        let (address, _stop, _server) = start(100).await;
         let began = tokio::time::Instant::now();
         assert_eq!(all(address, "").await, "");
         let got = all(address, "GET / HTTP/1.1\r\nhost: a\r\nx-slow: ").await;
@@ -157,16 +165,29 @@ mod tests {
         assert!(got.ends_with("slow"), "{got}");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn more_connections_than_there_may_be_wait_for_others_to_end() {
+        let (address, _stop, _server) = start(2).await;
+        let began = tokio::time::Instant::now();
+        let quick = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        let _one = TcpStream::connect(address).await.expect("a connection");
+        assert!(all(address, quick).await.ends_with("quick"));
+        assert!(began.elapsed() < HEAD, "there was room");
+        let _two = TcpStream::connect(address).await.expect("a connection");
+        assert!(all(address, quick).await.ends_with("quick"));
+        assert!(began.elapsed() >= HEAD, "one had to be closed");
+    }
+
     #[tokio::test]
     async fn heads_are_bounded() {
-        let (address, _stop, _server) = start().await;
+        let (address, _stop, _server) = start(100).await;
         let long = format!("GET /?{} HTTP/1.1\r\nhost: a\r\n\r\n", "q".repeat(2 * HEAD_BYTES));
         assert!(!all(address, &long).await.contains("200"));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_stops_answers_what_is_under_way_and_closes_the_rest() {
-        let (address, stop, server) = start().await;
+        let (address, stop, server) = start(100).await;
         let slow = tokio::spawn(all(address, "GET /slow HTTP/1.1\r\nhost: a\r\n\r\n"));
         let idle = tokio::spawn(all(address, ""));
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -14,7 +14,7 @@ impl Api {
         let schedules = tokio::spawn(schedule::run(self.clone()));
         let claims = tokio::spawn(tasks::claim(self.clone()));
         let holds = tokio::spawn(tasks::hold(self.clone()));
-        connections::serve(listener, self.router(), stop).await;
+        connections::serve(listener, self.router(), connections::most(), stop).await;
         schedules.abort();
         claims.abort();
         tasks::finished(self).await;

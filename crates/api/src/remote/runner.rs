@@ -35,6 +35,9 @@ const MOST: usize = 4096;
 /// a client's patience.
 const HAND_BACK: Duration = Duration::from_millis(500);
 
+/// Connections that ask for metrics at once.
+const MOST_OBSERVERS: usize = 64;
+
 /// How long a full worker waits before it looks again, when none of its runs ends meanwhile.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -78,7 +81,7 @@ impl Runner {
         let router =
             Router::new().route("/metrics", get(metrics)).route("/healthz", get(|| async { "ok" }));
         async move {
-            connections::serve(listener, router, std::future::pending()).await;
+            connections::serve(listener, router, MOST_OBSERVERS, std::future::pending()).await;
         }
     }
 
