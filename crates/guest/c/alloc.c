@@ -29,6 +29,7 @@ extern char __heap_base;
 static Block *bins[BINS + 1];
 static uintptr_t heap_top;     /* where the next new block goes */
 static uintptr_t heap_end;     /* the memory's end */
+static uintptr_t heap_used;    /* the highest that `heap_top` was when it was lowered */
 static uintptr_t frozen_until; /* blocks below are the snapshot's */
 
 /* Sizes are of whole blocks, header included. */
@@ -92,11 +93,22 @@ static inline void *heap_alloc(size_t wanted) {
     return block->user_data;
 }
 
+/* Gives the last block's place back. */
+static void take_back(Block *block) {
+    if (heap_used < heap_top)
+        heap_used = heap_top;
+    heap_top = (uintptr_t)block;
+}
+
 static inline void heap_free(void *payload) {
     if (!payload || (uintptr_t)payload < frozen_until)
         return;
     Block *block = block_of(payload);
     uint32_t bin = block->u.block_idx;
+    if (unlikely(bin > SMALL_BINS) && (uintptr_t)block + size_of_bin(bin) == heap_top) {
+        take_back(block);
+        return;
+    }
     *next_free(block) = bins[bin];
     bins[bin] = block;
 }
@@ -111,8 +123,19 @@ static void *heap_realloc(void *payload, size_t wanted) {
     if (unlikely(wanted > INT32_MAX - SMALL_MAX))
         return NULL;
     if ((uintptr_t)block + old_size == heap_top) {
-        /* The last block grows where it is. */
+        /* The last block grows where it is, unless a free one has the size: a script that builds many texts or
+         * arrays, one after the other, would otherwise take new space for each. */
         uint32_t bin = bin_of(wanted + HEADER_BYTES);
+        Block *free_block = bins[bin];
+        if (free_block && (uintptr_t)payload >= frozen_until) {
+            bins[bin] = *next_free(free_block);
+            free_block->gc_obj_type = block->gc_obj_type;
+            free_block->mark = block->mark;
+            free_block->ref_count = block->ref_count;
+            memcpy(free_block->user_data, payload, old_size - HEADER_BYTES);
+            take_back(block);
+            return free_block->user_data;
+        }
         uintptr_t end = (uintptr_t)block + size_of_bin(bin);
         if (end < heap_top || (end > heap_end && !grow_heap(end)))
             return NULL;
@@ -158,6 +181,9 @@ static void freeze_heap(size_t headroom) {
             block = next;
         }
     }
+    if (heap_used > heap_top)
+        memset((void *)heap_top, 0, heap_used - heap_top);
+    heap_used = 0;
     heap_top = (heap_top + SNAPSHOT_PAGE - 1) / SNAPSHOT_PAGE * SNAPSHOT_PAGE;
     frozen_until = heap_top;
     if (heap_end < heap_top || heap_end - heap_top < headroom)

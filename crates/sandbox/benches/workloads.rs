@@ -64,10 +64,8 @@ impl Warm {
         let mut reply = request.clone();
         loop {
             let event = Event::Reply { call: self.next, reply: Ok(reply) };
-            let Step::Waiting { calls, .. } = block_on(self.sandbox.resume(event, Duration::ZERO))
-            else {
-                panic!("the warm run ended")
-            };
+            let step = block_on(self.sandbox.resume(event, Duration::ZERO));
+            let Step::Waiting { calls, .. } = step else { panic!("the warm run ended: {step:?}") };
             self.next = calls[0].id;
             if calls[0].name == "next" {
                 return;
