@@ -80,8 +80,16 @@ async fn killed_children_cost_only_their_own_runs() {
     check(&endings);
     assert!(!endings.contains_key("limit") && !endings.contains_key("expired"), "{endings:?}");
     assert!(endings["platform"] < endings["completed"], "{endings:?}");
-    let report = worker.run("app", "1").await;
-    assert!(report.outcome.is_success(), "{report:?}");
+    // The last one killed may be given a run before it is known to be gone.
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let report = worker.run("app", "1").await;
+        if report.outcome.is_success() {
+            break;
+        }
+        assert_eq!(outcome(&report)["kind"], "platform", "{report:?}");
+        assert!(Instant::now() < until, "no child serves: {report:?}");
+    }
 }
 
 #[tokio::test]
