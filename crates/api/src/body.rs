@@ -16,8 +16,9 @@ const MAX_BYTES: usize = 4 << 20;
 const MAX_ADMIN: usize = 16 << 20;
 /// Bytes beyond what a body may have that are read and dropped.
 const MAX_DROPPED: usize = 32 << 20;
-/// How long a body may stand still, and how long it may take in all: what Node.js gives a request.
+/// How long a body may stand still: a client that sends at all, over however poor a line, sends more often.
 const STILL: Duration = Duration::from_secs(30);
+/// How long a body may take in all: what Node.js gives a request.
 const IN_ALL: Duration = Duration::from_secs(300);
 /// Arrays and objects within each other. JSON parsers stop near 128; nobody writes half of it.
 const MAX_DEPTH: usize = 60;

@@ -5,7 +5,7 @@
 //! may take is in [`crate::body`].
 
 use std::future::Future;
-use std::io;
+use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,10 +92,17 @@ async fn accept(
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                prepare(&stream);
+                // Small answers are to leave at once (Nagle's algorithm waits for more).
+                let _ = stream.set_nodelay(true);
+                let _ = sockopt::set_tcp_user_timeout(&stream, STALLED_MS);
                 return (stream, place);
             }
-            Err(error) if is_the_connections(&error) => {}
+            // The client is gone already.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ConnectionAborted | ConnectionRefused | ConnectionReset
+                ) => {}
             Err(error) => {
                 // Out of descriptors, or of memory: that passes.
                 tracing::error!(%error, "no connection can be accepted");
@@ -103,17 +110,6 @@ async fn accept(
             }
         }
     }
-}
-
-fn prepare(stream: &TcpStream) {
-    // Small answers are to leave at once (Nagle's algorithm waits for more).
-    let _ = stream.set_nodelay(true);
-    let _ = sockopt::set_tcp_user_timeout(stream, STALLED_MS);
-}
-
-fn is_the_connections(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 #[cfg(test)]

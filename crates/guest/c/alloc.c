@@ -93,20 +93,16 @@ static inline void *heap_alloc(size_t wanted) {
     return block->user_data;
 }
 
-/* Gives the last block's place back. */
-static void take_back(Block *block) {
-    if (heap_used < heap_top)
-        heap_used = heap_top;
-    heap_top = (uintptr_t)block;
-}
-
 static inline void heap_free(void *payload) {
     if (!payload || (uintptr_t)payload < frozen_until)
         return;
     Block *block = block_of(payload);
     uint32_t bin = block->u.block_idx;
     if (unlikely(bin > SMALL_BINS) && (uintptr_t)block + size_of_bin(bin) == heap_top) {
-        take_back(block);
+        /* The last block gives its place back. */
+        if (heap_used < heap_top)
+            heap_used = heap_top;
+        heap_top = (uintptr_t)block;
         return;
     }
     *next_free(block) = bins[bin];
@@ -122,20 +118,10 @@ static void *heap_realloc(void *payload, size_t wanted) {
         return payload;
     if (unlikely(wanted > INT32_MAX - SMALL_MAX))
         return NULL;
-    if ((uintptr_t)block + old_size == heap_top) {
+    uint32_t bin = bin_of(wanted + HEADER_BYTES);
+    if ((uintptr_t)block + old_size == heap_top && !bins[bin]) {
         /* The last block grows where it is, unless a free one has the size: a script that builds many texts or
          * arrays, one after the other, would otherwise take new space for each. */
-        uint32_t bin = bin_of(wanted + HEADER_BYTES);
-        Block *free_block = bins[bin];
-        if (free_block && (uintptr_t)payload >= frozen_until) {
-            bins[bin] = *next_free(free_block);
-            free_block->gc_obj_type = block->gc_obj_type;
-            free_block->mark = block->mark;
-            free_block->ref_count = block->ref_count;
-            memcpy(free_block->user_data, payload, old_size - HEADER_BYTES);
-            take_back(block);
-            return free_block->user_data;
-        }
         uintptr_t end = (uintptr_t)block + size_of_bin(bin);
         if (end < heap_top || (end > heap_end && !grow_heap(end)))
             return NULL;

@@ -59,7 +59,7 @@ impl Batches {
     /// have run or not, and may yet.
     pub(crate) async fn run(&self, item: &Arc<Item>, until: Instant) -> Result<Value, Failure> {
         loop {
-            self.link.reached(until).await?;
+            self.link.connection(until).await?;
             let (done, answer) = oneshot::channel();
             // The other end lives as long as this one.
             let _ = self.asked.send(Asked { item: item.clone(), done });

@@ -263,11 +263,6 @@ impl Link {
         self.ready(until).await.map(|live| live.connection)
     }
 
-    /// Waits for a connection.
-    pub(crate) async fn reached(&self, until: Instant) -> Result<(), Failure> {
-        if self.live.borrow().is_some() { Ok(()) } else { self.ready(until).await.map(drop) }
-    }
-
     async fn ready(&self, until: Instant) -> Result<Live, Failure> {
         if let Some(live) = &*self.live.borrow() {
             return Ok(live.clone());

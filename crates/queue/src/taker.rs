@@ -24,12 +24,10 @@ type Held = Arc<Mutex<HashSet<(&'static str, String)>>>;
 
 /// Takes tasks in a [`Host`]'s name. One per host.
 pub struct Taker {
-    host: Arc<Inner>,
+    answerer: Answerer,
     reader: Reader,
     /// Lanes that had something when last read.
     busy: usize,
-    held: Held,
-    settle: Batches,
 }
 
 /// Answers what a [`Taker`] took. Cheap to clone.
@@ -46,20 +44,20 @@ impl Taker {
         let host = host.inner.clone();
         let common = Item { keys: vec![LOAD.to_owned()], args: Vec::new() };
         let settle = Batches::new(host.link.clone(), Script::Settle, common);
-        Self { host, reader: Reader::default(), busy: 1, held: Held::default(), settle }
+        let answerer = Answerer { host, held: Held::default(), settle };
+        Self { answerer, reader: Reader::default(), busy: 1 }
     }
 
     /// What answers its tasks.
     pub fn answerer(&self) -> Answerer {
-        let Self { host, held, settle, .. } = self;
-        Answerer { host: host.clone(), held: held.clone(), settle: settle.clone() }
+        self.answerer.clone()
     }
 
     /// About `room` tasks, or what there is; none when a second has gone by without any, or the queue
     /// cannot be reached. Whoever takes a task must [answer](Answerer::answer) it or [give it up](Answerer::give_up).
     pub async fn take(&mut self, room: usize) -> Vec<Taken> {
         let mut given = Vec::new();
-        let Self { host, reader, .. } = self;
+        let Self { answerer: Answerer { host, .. }, reader, .. } = self;
         let Some((connection, is_new)) = reader.connection(&host.link).await else { return given };
         // A Redis that was restarted knows nothing of this host's lease. What was given without one would be
         // given up as soon as that is noticed.
@@ -101,9 +99,10 @@ impl Taker {
     }
 
     fn receive(&self, lane: &'static str, entry: Entry) -> Option<Taken> {
+        let Answerer { host, held, .. } = &self.answerer;
         let Entry { id, mut fields } = entry;
         if fields.is_deleted() {
-            let host = self.host.clone();
+            let host = host.clone();
             // Deleted by hand, or by a failover: nothing is left of it but that it was given.
             tokio::spawn(async move {
                 let until = Instant::now() + PATIENCE;
@@ -115,7 +114,7 @@ impl Taker {
             });
             return None;
         }
-        if !self.held.lock().unwrap_or_else(PoisonError::into_inner).insert((lane, id.clone())) {
+        if !held.lock().unwrap_or_else(PoisonError::into_inner).insert((lane, id.clone())) {
             return None;
         }
         let app: Arc<str> = fields.text("a").unwrap_or_default().into();
@@ -130,10 +129,10 @@ impl Taker {
             bytes: payload.len(),
             id,
         };
-        let waited = self.host.link.redis_ms(Instant::now()) - entries::made_ms(&ticket.id);
+        let waited = host.link.redis_ms(Instant::now()) - entries::made_ms(&ticket.id);
         let waited = Duration::from_millis(u64::try_from(waited).unwrap_or(0));
-        self.host.metrics.waited(waited);
-        let Some(deadline) = self.host.link.instant(deadline_ms) else {
+        host.metrics.waited(waited);
+        let Some(deadline) = host.link.instant(deadline_ms) else {
             let answerer = self.answerer();
             tokio::spawn(async move { answerer.settle(ticket, "expired", &[]).await });
             return None;
@@ -144,7 +143,7 @@ impl Taker {
 
 impl std::fmt::Debug for Taker {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Taker").field("host", &self.host.name).finish_non_exhaustive()
+        f.debug_struct("Taker").field("host", &self.answerer.host.name).finish_non_exhaustive()
     }
 }
 
