@@ -138,9 +138,7 @@ impl Call {
         let at = Place { app: &self.app.key, collection: "group" };
         let me = json!({ "$or": [{ "users.list._id": *user.id }, { "users.all": true }] });
         let query = Query { filter: Filter::parse(&me)?, ..Query::default() };
-        let groups = self.api.0.store.find(at, &query).await?;
-        let id = |group: &Document| group.get("_id").and_then(Value::as_str).map(str::to_owned);
-        Ok(groups.iter().filter_map(id).collect())
+        Ok(self.api.0.store.ids(at, &query).await?)
     }
 }
 

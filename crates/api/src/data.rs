@@ -3,7 +3,8 @@
 use axum::response::Response;
 use http::StatusCode;
 use lode_store::query::{Filter, Group};
-use lode_store::{Change, Document, RemoveHow, TOMBSTONES_KEPT};
+use lode_store::{Change, Document, DocumentText, RemoveHow, TOMBSTONES_KEPT};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::acl::{self, Access, Act};
@@ -50,8 +51,7 @@ pub(crate) async fn fetch_all(call: &Call, collection: &str) -> Answer {
         Before::Going(going) => going,
     };
     let found = find_readable(call, collection, &access, &going.params).await?;
-    let found = found.into_iter().map(Value::Object).collect();
-    call.after(operation, going, StatusCode::OK, Value::Array(found)).await
+    call.after(operation, going, StatusCode::OK, &found).await
 }
 
 /// The entities that parameters ask for and the sender may read.
@@ -60,7 +60,7 @@ pub(crate) async fn find_readable(
     collection: &str,
     access: &Access,
     params: &Value,
-) -> Result<Vec<Document>, ApiError> {
+) -> Result<Vec<DocumentText>, ApiError> {
     let mut wanted = query::read(params)?;
     wanted.filter = access.narrow(Act::Read, wanted.filter)?;
     // One more than may be, to see whether there are more.
@@ -95,7 +95,7 @@ pub(crate) async fn get(
     if let Some(fields) = query::read(&going.params)?.fields {
         fields.apply(&mut found);
     }
-    call.after(operation, going, StatusCode::OK, Value::Object(found)).await
+    call.after(operation, going, StatusCode::OK, &found).await
 }
 
 /// `GET /appdata/:app/:collection/_count`.
@@ -127,6 +127,12 @@ pub(crate) async fn group(
     Ok(answer(StatusCode::OK, &groups.into_iter().map(Value::Object).collect::<Value>()))
 }
 
+#[derive(Serialize)]
+struct DeltaSet {
+    changed: Vec<DocumentText>,
+    deleted: Vec<Value>,
+}
+
 /// `GET /appdata/:app/:collection/_deltaset?since=…`: what changed and what went since a time.
 pub(crate) async fn delta_set(Path((_, collection)): Path<(String, String)>, call: Call) -> Answer {
     check_collection(&collection)?;
@@ -153,8 +159,8 @@ pub(crate) async fn delta_set(Path((_, collection)): Path<(String, String)>, cal
         return Err(ApiError::new(Kind::ResultSetSizeExceeded, "fetch the collection anew"));
     }
     let deleted = call.api.0.store.deleted_since(place, since).await?;
-    let deleted: Vec<Value> = deleted.into_iter().map(|id| json!({ "_id": id })).collect();
-    Ok(answer(StatusCode::OK, &json!({ "changed": changed, "deleted": deleted })))
+    let deleted = deleted.into_iter().map(|id| json!({ "_id": id })).collect();
+    Ok(answer(StatusCode::OK, &DeltaSet { changed, deleted }))
 }
 
 /// `POST /appdata/:app/:collection`: one entity, or several of API version 5 and up.
@@ -199,7 +205,7 @@ pub(crate) async fn insert(
         }
         item => Value::Object(insert_one(&call, &collection, item).await?),
     };
-    call.after(operation, going, StatusCode::CREATED, result).await
+    call.after(operation, going, StatusCode::CREATED, &result).await
 }
 
 async fn insert_one(call: &Call, collection: &str, item: Value) -> Result<Document, ApiError> {
@@ -249,7 +255,7 @@ pub(crate) async fn replace(
         return Err(ApiError::new(Kind::BadRequest, "an entity is a JSON object"));
     };
     let written = replace_entity(&call, &collection, &id, &access, document).await?;
-    call.after(operation, going, StatusCode::OK, Value::Object(written)).await
+    call.after(operation, going, StatusCode::OK, &written).await
 }
 
 /// Writes an entity over the one that is there, as far as its ACL lets the sender.
@@ -317,7 +323,7 @@ pub(crate) async fn delete(
         Before::Going(going) => going,
     };
     delete_entity(&call, &collection, &id, &access, Kind::EntityNotFound).await?;
-    call.after(operation, going, StatusCode::OK, json!({ "count": 1 })).await
+    call.after(operation, going, StatusCode::OK, &json!({ "count": 1 })).await
 }
 
 /// Deletes an entity, if it is there and its ACL lets the sender.
@@ -365,5 +371,5 @@ pub(crate) async fn delete_by_query(
     let filter = access.narrow(Act::Delete, query::read(&going.params)?.filter)?;
     let how = RemoveHow { only_one: false };
     let count = call.api.0.store.remove(call.place(&collection), &filter, how).await?;
-    call.after(operation, going, StatusCode::OK, json!({ "count": count })).await
+    call.after(operation, going, StatusCode::OK, &json!({ "count": count })).await
 }

@@ -126,6 +126,9 @@ impl From<StoreError> for ApiError {
                 let debug = "the query takes too long: an index may help (lode app index)";
                 Self::new(Kind::ResultSetSizeExceeded, debug)
             }
+            error @ StoreError::TooLarge => {
+                Self::new(Kind::ResultSetSizeExceeded, error.to_string())
+            }
             StoreError::Contended => {
                 let debug = "others keep changing the same documents";
                 Self::new(Kind::KinveyInternalErrorRetry, debug).after(Duration::from_secs(1))

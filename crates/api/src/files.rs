@@ -21,7 +21,7 @@ pub(crate) async fn find(Path(_): Path<String>, call: Call) -> Answer {
     let access = call.access(FILES).await?;
     let params = query::as_object(&call.params)?;
     let found = find_readable(&call, FILES, &access, &params).await?;
-    Ok(answer(StatusCode::OK, &found.into_iter().map(Value::Object).collect::<Value>()))
+    Ok(answer(StatusCode::OK, &found))
 }
 
 /// `POST /blob/:app`.

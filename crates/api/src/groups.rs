@@ -96,7 +96,7 @@ async fn create(call: &Call, collection: &str, body: Body) -> Answer {
 
 async fn list(call: &Call, collection: &str, query: &Query) -> Answer {
     let found = call.api.0.store.find(call.place(collection), query).await?;
-    Ok(answer(StatusCode::OK, &found.into_iter().map(Value::Object).collect::<Value>()))
+    Ok(answer(StatusCode::OK, &found))
 }
 
 async fn get(call: &Call, collection: &str, id: &str, access: &Access) -> Answer {

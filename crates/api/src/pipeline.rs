@@ -5,6 +5,7 @@
 use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use crate::call::{Call, json as answer};
@@ -37,10 +38,18 @@ pub(crate) struct Going {
 struct HookRequest<'a> {
     #[serde(flatten)]
     request: Map<String, Value>,
-    body: &'a Value,
+    body: HookBody<'a>,
     params: &'a Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     response: Option<HookResponse<'a>>,
+}
+
+/// A body, read or as text.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum HookBody<'a> {
+    Value(&'a Value),
+    Text(&'a RawValue),
 }
 
 /// What a post-hook is given of the response.
@@ -49,7 +58,7 @@ struct HookRequest<'a> {
 struct HookResponse<'a> {
     status_code: u16,
     headers: Map<String, Value>,
-    body: &'a Value,
+    body: &'a RawValue,
 }
 
 /// What became of a request before its operation.
@@ -75,7 +84,7 @@ impl Call {
         }
         let request = HookRequest {
             request: self.hook_request(operation, json!({})),
-            body: &body,
+            body: HookBody::Value(&body),
             params: &params,
             response: None,
         };
@@ -96,16 +105,17 @@ impl Call {
         operation: Operation<'_>,
         going: Going,
         status: StatusCode,
-        result: Value,
+        result: &impl Serialize,
     ) -> Result<Response, ApiError> {
         let what = What::Hook { collection: operation.collection, names: operation.post };
         if self.skips_hooks() || !self.has(what) {
-            return Ok(answer(status, &result));
+            return Ok(answer(status, result));
         }
+        let result = to_raw_value(result).map_err(ApiError::internal)?;
         let headers = Map::new();
         let request = HookRequest {
             request: self.hook_request(operation, going.temp),
-            body: going.body.as_ref().unwrap_or(&result),
+            body: going.body.as_ref().map_or(HookBody::Text(&result), HookBody::Value),
             params: &going.params,
             response: Some(HookResponse { status_code: status.as_u16(), headers, body: &result }),
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use croner::Cron;
-use lode_store::{AppRecord, TaskState};
+use lode_store::TaskState;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -182,9 +182,9 @@ async fn keep(
 /// Owes what is due, for ever.
 pub(crate) async fn run(api: Api) {
     loop {
-        match api.0.store.apps().await {
-            Ok(apps) => {
-                for key in apps.into_iter().filter(has_schedules).map(|app| app.key) {
+        match api.0.store.scheduled().await {
+            Ok(keys) => {
+                for key in keys {
                     let Ok(app) = api.0.apps.get(&key).await else { continue };
                     for schedule in &app.settings.schedules {
                         if let Err(error) = one(&api, &app, schedule).await {
@@ -197,10 +197,6 @@ pub(crate) async fn run(api: Api) {
         }
         tokio::time::sleep(LOOK).await;
     }
-}
-
-fn has_schedules(app: &AppRecord) -> bool {
-    app.settings.get("schedules").and_then(|all| all.as_array()).is_some_and(|all| !all.is_empty())
 }
 
 async fn one(api: &Api, app: &App, schedule: &Schedule) -> Result<(), ApiError> {

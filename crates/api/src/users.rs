@@ -56,16 +56,10 @@ pub(crate) async fn sign_up(Path(_): Path<String>, call: Call, body: Body) -> An
     document["_acl"]["creator"] = id.clone().into();
     let password_hash = password::hash(password).await?;
     let credential = Credential { user_id: id.clone(), username, password_hash };
-    let known = call.api.0.store.set_credential(&call.app.key, &credential).await;
-    known.map_err(taken)?;
-    let place = call.place(USERS);
-    if let Err(error) = call.api.0.store.insert(place, [&document]).await {
-        call.api.0.store.remove_credential(&call.app.key, &id).await?;
-        return Err(error.into());
-    }
+    call.api.0.store.add_user(&call.app.key, &document, &credential).await.map_err(taken)?;
     let token = open_session(&call, &id).await?;
     document["_kmd"]["authtoken"] = token.into();
-    call.after(operation, going, StatusCode::CREATED, Value::Object(document)).await
+    call.after(operation, going, StatusCode::CREATED, &document).await
 }
 
 /// `POST /user/:app/login`.
@@ -96,7 +90,7 @@ pub(crate) async fn log_in(Path(_): Path<String>, call: Call, body: Body) -> Ans
     if let Some(kmd) = document.get_mut("_kmd").and_then(Value::as_object_mut) {
         kmd.insert("authtoken".into(), token.into());
     }
-    call.after(operation, going, StatusCode::OK, Value::Object(document)).await
+    call.after(operation, going, StatusCode::OK, &document).await
 }
 
 async fn open_session(call: &Call, user: &str) -> Result<String, ApiError> {
@@ -168,7 +162,7 @@ async fn fetch(call: &Call, id: &str) -> Answer {
         return Err(ApiError::new(Kind::InsufficientCredentials, ""));
     }
     with_token(call, &mut found);
-    call.after(operation, going, StatusCode::OK, Value::Object(found)).await
+    call.after(operation, going, StatusCode::OK, &found).await
 }
 
 /// `GET /user/:app?query=…`.
@@ -199,9 +193,11 @@ pub(crate) async fn look_up(Path(_): Path<String>, call: Call, body: Body) -> An
         ..lode_store::query::Query::default()
     };
     let found = call.api.0.store.find(call.place(USERS), &query).await?;
-    let shown = found.into_iter().filter(|user| !auth::is_disabled(user)).map(|mut user| {
+    let shown = found.iter().filter_map(|user| {
+        let mut user: Document = serde_json::from_str(user.get()).ok()?;
+        let is_disabled = auth::is_disabled(&user);
         user.retain(|field, _| DISCOVERABLE.contains(&field.as_str()));
-        Value::Object(user)
+        (!is_disabled).then_some(Value::Object(user))
     });
     Ok(answer(StatusCode::OK, &shown.collect::<Value>()))
 }
@@ -255,7 +251,7 @@ pub(crate) async fn update(
             written["_kmd"]["authtoken"] = token.into();
         }
     }
-    call.after(operation, going, StatusCode::OK, Value::Object(written)).await
+    call.after(operation, going, StatusCode::OK, &written).await
 }
 
 /// `DELETE /user/:app/:id`: disables a user, or with `hard=true` deletes them.
@@ -281,7 +277,7 @@ pub(crate) async fn delete(Path((_, id)): Path<(String, String)>, call: Call) ->
         .await?;
         call.api.0.store.remove_sessions_of(&call.app.key, &id).await?;
     }
-    call.after(operation, going, StatusCode::NO_CONTENT, Value::Null).await
+    call.after(operation, going, StatusCode::NO_CONTENT, &Value::Null).await
 }
 
 /// `POST /user/:app/:id/_restore`: enables a disabled user.

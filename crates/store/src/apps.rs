@@ -1,5 +1,7 @@
 //! Apps and their deployments.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::connection::{Param, Row};
@@ -7,7 +9,7 @@ use crate::document::check_name;
 use crate::{AppRecord, DeploymentRecord, DeploymentSummary, Store, StoreError};
 
 const COLUMNS: &str =
-    "key, name, app_secret_hash, master_secret_hash, settings, active, created_ms";
+    "key, name, app_secret_hash, master_secret_hash, settings, scheduled, active, created_ms";
 
 impl Store {
     /// Makes an app.
@@ -19,7 +21,7 @@ impl Store {
         self.write(app.clone(), |app, c| {
             Box::pin(async move {
                 let sql =
-                    format!("INSERT INTO apps ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7)");
+                    format!("INSERT INTO apps ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
                 c.execute(&sql, &columns(app)).await.map_err(|e| e.named(&app.key)).map(|_| ())
             })
         })
@@ -56,19 +58,47 @@ impl Store {
         .await
     }
 
-    /// Overwrites what is known of an app, except when it was made. Returns whether there is such an app.
+    /// The keys of the apps of which something is to happen by itself.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn save_app(&self, app: &AppRecord) -> Result<bool, StoreError> {
-        self.write(app.clone(), |app, c| {
+    pub async fn scheduled(&self) -> Result<Vec<String>, StoreError> {
+        self.read((), |(), c| {
             Box::pin(async move {
+                let sql = "SELECT key FROM apps WHERE scheduled <> 0 ORDER BY key";
+                c.rows(sql, &[], |row| row.text(0)).await
+            })
+        })
+        .await
+    }
+
+    /// Changes what is known of an app, except its key and when it was made, as `change` says; returns the
+    /// other thing that it says, or `None` if there is no such app. Nobody else changes the app in between: a
+    /// deployment that becomes the active one meanwhile, say, stays that. `change` must be quick.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn change_app<T: Send + 'static>(
+        &self,
+        key: &str,
+        change: impl Fn(&mut AppRecord) -> T + Send + Sync + 'static,
+    ) -> Result<Option<T>, StoreError> {
+        self.write((key.to_owned(), Arc::new(change)), |(key, change), c| {
+            Box::pin(async move {
+                let lock = if c.is_sqlite() { "" } else { " FOR UPDATE" };
+                let sql = format!("SELECT {COLUMNS} FROM apps WHERE key = $1{lock}");
+                let Some(mut record) = c.first(&sql, &[key.as_str().into()], app).await? else {
+                    return Ok(None);
+                };
+                let answer = change(&mut record);
                 let sql =
                     "UPDATE apps SET name = $2, app_secret_hash = $3, master_secret_hash = $4,
-                    settings = $5, active = $6 WHERE key = $1";
-                let mut params = columns(app).to_vec();
-                params.truncate(6);
-                Ok(c.execute(sql, &params).await? > 0)
+                    settings = $5, scheduled = $6, active = $7 WHERE key = $1";
+                let mut params = columns(&record).to_vec();
+                params[0] = key.as_str().into();
+                params.truncate(7);
+                c.execute(sql, &params).await?;
+                Ok(Some(answer))
             })
         })
         .await
@@ -204,13 +234,14 @@ impl Store {
     }
 }
 
-fn columns(app: &AppRecord) -> [Param; 7] {
+fn columns(app: &AppRecord) -> [Param; 8] {
     [
         app.key.as_str().into(),
         app.name.as_str().into(),
         (&app.app_secret_hash).into(),
         (&app.master_secret_hash).into(),
         app.settings.to_string().into(),
+        i64::from(app.scheduled).into(),
         app.active.into(),
         app.created_ms.into(),
     ]
@@ -223,8 +254,9 @@ fn app(row: &Row<'_>) -> Result<AppRecord, StoreError> {
         app_secret_hash: row.hash(2)?,
         master_secret_hash: row.hash(3)?,
         settings: row.json(4)?.unwrap_or_default(),
-        active: row.optional_int(5)?.map(count).transpose()?,
-        created_ms: row.int(6)?,
+        scheduled: row.int(5)? != 0,
+        active: row.optional_int(6)?.map(count).transpose()?,
+        created_ms: row.int(7)?,
     })
 }
 

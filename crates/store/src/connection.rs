@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::query::sql::{Dialect, Param as Rendered};
-use crate::{Document, StoreError, document, postgres, sqlite};
+use crate::{Document, DocumentText, LARGEST_ANSWER, StoreError, document, postgres, sqlite};
 
 /// A value of a statement. Statements name their parameters `$1`, `$2`… or `?1`, `?2`….
 #[derive(Clone, Debug, PartialEq)]
@@ -79,6 +79,31 @@ pub(crate) enum Row<'a> {
     Postgres(&'a tokio_postgres::Row),
 }
 
+/// What was read of an answer.
+pub(crate) struct Rows<T> {
+    pub(crate) read: Vec<T>,
+    /// Whether nothing was left unread.
+    pub(crate) are_all: bool,
+    bytes_left: usize,
+}
+
+impl<T> Rows<T> {
+    pub(crate) fn new(most_bytes: usize) -> Self {
+        Self { read: Vec::new(), are_all: true, bytes_left: most_bytes }
+    }
+
+    /// Takes what was read of a row and has so many bytes. False if there was no room for it. There is for the
+    /// first: whoever goes on behind the last one read would else never get on.
+    pub(crate) fn add(&mut self, (value, bytes): (T, usize)) -> bool {
+        self.are_all = bytes <= self.bytes_left || self.read.is_empty();
+        if self.are_all {
+            self.bytes_left = self.bytes_left.saturating_sub(bytes);
+            self.read.push(value);
+        }
+        self.are_all
+    }
+}
+
 impl Connection<'_> {
     pub(crate) fn dialect(&self) -> Dialect {
         if self.is_sqlite() { Dialect::Sqlite } else { Dialect::Postgres }
@@ -88,18 +113,46 @@ impl Connection<'_> {
         matches!(self, Self::Sqlite(_))
     }
 
-    /// Runs a statement that answers with rows.
+    /// Runs a statement and reads its rows, as far as what is kept of them has `most_bytes` in all; `map` says
+    /// how many that are.
+    pub(crate) async fn rows_within<T: Send>(
+        &self,
+        most_bytes: usize,
+        sql: &str,
+        params: &[Param],
+        map: impl FnMut(&Row<'_>) -> Result<(T, usize), StoreError> + Send,
+    ) -> Result<Rows<T>, StoreError> {
+        match self {
+            Self::Sqlite(handle) => handle.rows(sql, params, most_bytes, map),
+            Self::Postgres(client, _) => {
+                postgres::rows(*client, sql, params, most_bytes, map).await
+            }
+            Self::PostgresTransaction(client) => {
+                postgres::rows(*client, sql, params, most_bytes, map).await
+            }
+        }
+    }
+
+    /// Runs a statement that answers with rows, of which lode itself bounds number and size.
     pub(crate) async fn rows<T: Send>(
         &self,
         sql: &str,
         params: &[Param],
-        map: impl FnMut(&Row<'_>) -> Result<T, StoreError> + Send,
+        mut map: impl FnMut(&Row<'_>) -> Result<T, StoreError> + Send,
     ) -> Result<Vec<T>, StoreError> {
-        match self {
-            Self::Sqlite(handle) => handle.rows(sql, params, map),
-            Self::Postgres(client, _) => postgres::rows(*client, sql, params, map).await,
-            Self::PostgresTransaction(client) => postgres::rows(*client, sql, params, map).await,
-        }
+        let map = |row: &Row<'_>| Ok((map(row)?, 0));
+        Ok(self.rows_within(usize::MAX, sql, params, map).await?.read)
+    }
+
+    /// Runs a statement that answers with as many rows, and as large ones, as an app happens to have.
+    pub(crate) async fn found<T: Send>(
+        &self,
+        sql: &str,
+        params: &[Param],
+        map: impl FnMut(&Row<'_>) -> Result<(T, usize), StoreError> + Send,
+    ) -> Result<Vec<T>, StoreError> {
+        let rows = self.rows_within(LARGEST_ANSWER, sql, params, map).await?;
+        if rows.are_all { Ok(rows.read) } else { Err(StoreError::TooLarge) }
     }
 
     /// The first row, if there is one.
@@ -166,6 +219,17 @@ impl Row<'_> {
         }
     }
 
+    /// Bytes of all its values.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Sqlite(row) => (0..row.as_ref().column_count())
+                .map(|column| row.get_ref(column).and_then(|value| Ok(value.as_bytes()?.len())))
+                .map(|bytes| bytes.unwrap_or(size_of::<i64>()))
+                .sum(),
+            Self::Postgres(row) => row.raw_size_bytes(),
+        }
+    }
+
     pub(crate) fn text(&self, column: usize) -> Result<String, StoreError> {
         match self {
             Self::Sqlite(row) => row.get(column).map_err(unreadable),
@@ -207,13 +271,21 @@ impl Row<'_> {
     }
 
     pub(crate) fn document(&self, column: usize) -> Result<Document, StoreError> {
+        document::decode(self.document_bytes(column)?)
+    }
+
+    pub(crate) fn document_text(&self, column: usize) -> Result<DocumentText, StoreError> {
+        document::decode(self.document_bytes(column)?)
+    }
+
+    fn document_bytes(&self, column: usize) -> Result<&[u8], StoreError> {
         match self {
-            Self::Sqlite(row) => document::decode(
-                row.get_ref(column).and_then(|v| Ok(v.as_bytes()?)).map_err(unreadable)?,
-            ),
-            Self::Postgres(row) => document::decode(
-                row.try_get::<_, postgres::JsonText<'_>>(column).map_err(unreadable)?.0,
-            ),
+            Self::Sqlite(row) => {
+                row.get_ref(column).and_then(|v| Ok(v.as_bytes()?)).map_err(unreadable)
+            }
+            Self::Postgres(row) => {
+                Ok(row.try_get::<_, postgres::JsonText<'_>>(column).map_err(unreadable)?.0)
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Documents as the databases hold them.
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::time::now_ms;
@@ -53,8 +54,8 @@ pub(crate) fn encode(document: &Document) -> Result<(String, String), StoreError
     Ok((id, text))
 }
 
-/// A document that a database gave back.
-pub(crate) fn decode(text: &[u8]) -> Result<Document, StoreError> {
+/// A document that a database gave back, as a [`Document`] or a [`DocumentText`](crate::DocumentText).
+pub(crate) fn decode<D: DeserializeOwned>(text: &[u8]) -> Result<D, StoreError> {
     serde_json::from_slice(text)
         .map_err(|e| StoreError::unavailable("reading a stored document", e))
 }

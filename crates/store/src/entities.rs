@@ -4,14 +4,15 @@ use std::borrow::Borrow;
 use std::time::Duration;
 
 use serde_json::Value;
+use serde_json::value::to_raw_value;
 
 use crate::collections::{known, make};
-use crate::connection::{Connection, Known, Param};
+use crate::connection::{Connection, Known, Param, Row};
 use crate::document::{check_id, encode};
 use crate::query::sql::{Scope, Sql};
 use crate::records::At;
 use crate::time::now_ms;
-use crate::{Document, Filter, Group, Place, Query, Store, StoreError};
+use crate::{Document, DocumentText, Filter, Group, Place, Query, Store, StoreError};
 
 /// For how long a removed document's id is remembered: Kinvey answers delta sets over 30 days.
 pub const TOMBSTONES_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -39,20 +40,45 @@ impl Store {
     /// The documents that a query asks for, in its order, with the fields that it asks for.
     ///
     /// # Errors
-    /// [`StoreError::Query`] if it cannot be done; [`StoreError::TooSlow`].
-    pub async fn find(&self, at: Place<'_>, query: &Query) -> Result<Vec<Document>, StoreError> {
+    /// [`StoreError::Query`] if it cannot be done; [`StoreError::TooSlow`]; [`StoreError::TooLarge`].
+    pub async fn find(
+        &self,
+        at: Place<'_>,
+        query: &Query,
+    ) -> Result<Vec<DocumentText>, StoreError> {
         self.read((At::from(at), query.clone()), |(at, query), c| {
             Box::pin(async move {
                 let Some(known) = known(c, at).await? else { return Ok(Vec::new()) };
                 let (sql, params) = rendered(scope(c, &known).select(query)?);
-                c.rows(&sql, &params, |row| {
-                    let mut document = row.document(1)?;
-                    if let Some(fields) = &query.fields {
-                        fields.apply(&mut document);
-                    }
-                    Ok(document)
+                c.found(&sql, &params, |row| {
+                    let text = match &query.fields {
+                        None => row.document_text(1)?,
+                        Some(fields) => {
+                            let mut document = row.document(1)?;
+                            fields.apply(&mut document);
+                            to_raw_value(&document)
+                                .map_err(|e| StoreError::unavailable("encoding a document", e))?
+                        }
+                    };
+                    let bytes = text.get().len();
+                    Ok((text, bytes))
                 })
                 .await
+            })
+        })
+        .await
+    }
+
+    /// The ids of the documents that a query asks for, in its order.
+    ///
+    /// # Errors
+    /// As [`Store::find`].
+    pub async fn ids(&self, at: Place<'_>, query: &Query) -> Result<Vec<String>, StoreError> {
+        self.read((At::from(at), query.clone()), |(at, query), c| {
+            Box::pin(async move {
+                let Some(known) = known(c, at).await? else { return Ok(Vec::new()) };
+                let (sql, params) = rendered(scope(c, &known).select(query)?);
+                c.found(&sql, &params, id).await
             })
         })
         .await
@@ -89,7 +115,8 @@ impl Store {
             Box::pin(async move {
                 let Some(known) = known(c, at).await? else { return Ok(Vec::new()) };
                 let (sql, params) = rendered(scope(c, &known).distinct(field, filter)?);
-                c.rows(&sql, &params, |row| Ok(row.json(0)?.unwrap_or_default())).await
+                let value = |row: &Row<'_>| Ok((row.json(0)?.unwrap_or_default(), row.bytes()));
+                c.found(&sql, &params, value).await
             })
         })
         .await
@@ -106,11 +133,12 @@ impl Store {
                 let Some(known) = known(c, at).await? else { return Ok(Vec::new()) };
                 let (sql, params) = rendered(scope(c, &known).group(group)?);
                 let keys = group.keys.len();
-                c.rows(&sql, &params, |row| {
+                c.found(&sql, &params, |row| {
                     let names = (0..keys).map(|n| row.text(n)).collect::<Result<Vec<_>, _>>()?;
-                    group
+                    let result = group
                         .result(&names, row.int(keys)?, row.optional_real(keys + 1)?)
-                        .map_err(|e| StoreError::unavailable("reading a group", e))
+                        .map_err(|e| StoreError::unavailable("reading a group", e))?;
+                    Ok((result, row.bytes()))
                 })
                 .await
             })
@@ -152,7 +180,7 @@ impl Store {
     /// there again, the earliest first. Removals older than [`TOMBSTONES_KEPT`] may be missing.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`].
+    /// [`StoreError::TooLarge`].
     pub async fn deleted_since(
         &self,
         at: Place<'_>,
@@ -166,11 +194,18 @@ impl Store {
                         (SELECT 1 FROM entities e WHERE e.collection = t.collection AND e.id = t.id)
                     ORDER BY t.deleted_ms, t.id";
                 let params = [known.number.into(), (*since_ms).into()];
-                c.rows(sql, &params, |row| row.text(0)).await
+                c.found(sql, &params, id).await
             })
         })
         .await
     }
+}
+
+/// A row that begins with an id.
+fn id(row: &Row<'_>) -> Result<(String, usize), StoreError> {
+    let id = row.text(0)?;
+    let bytes = id.len();
+    Ok((id, bytes))
 }
 
 /// Inserts one document; a taken id fails and leaves the transaction usable.

@@ -22,6 +22,8 @@ pub enum StoreError {
     NoApp(String),
     /// The query looked at data for longer than [`crate::SLOWEST_QUERY`].
     TooSlow,
+    /// The query found more than [`crate::LARGEST_ANSWER`].
+    TooLarge,
     /// Others kept changing the same documents at the same time. Trying again may help.
     Contended,
     /// The database was made by a newer version of this program.
@@ -65,6 +67,11 @@ impl fmt::Display for StoreError {
                 f,
                 "the query took longer than {} s; an index or a narrower query would help",
                 crate::SLOWEST_QUERY.as_secs()
+            ),
+            Self::TooLarge => write!(
+                f,
+                "what the query found has more than {} MiB; ask for fewer at a time",
+                crate::LARGEST_ANSWER >> 20
             ),
             Self::Contended => {
                 f.write_str("too many requests change the same documents at once; try again")

@@ -37,7 +37,8 @@ pub use error::StoreError;
 pub use indexes::MOST_INDEXES;
 pub use modify::{RemoveHow, UpdateHow, Updated};
 pub use query::{
-    Document, Filter, FindAndModify, Group, Modify, Projection, Query, QueryError, SortKey, Update,
+    Document, DocumentText, Filter, FindAndModify, Group, Modify, Projection, Query, QueryError,
+    SortKey, Update,
 };
 pub use records::{AppRecord, Credential, DeploymentRecord, DeploymentSummary, Place, Session};
 pub use tasks::{KEY_KEPT_MS, TaskEnd, TaskRecord, TaskState};
@@ -46,6 +47,10 @@ use job::Operation;
 
 /// For how long a query may look at data before it is ended: longer than any request waits for its answer.
 pub const SLOWEST_QUERY: Duration = Duration::from_secs(10);
+
+/// Bytes of what one query may find: all of it is in memory, and once more as the answer, for each request
+/// under way. 10,000 documents, Kinvey's limit, of 1.6 KB fit.
+pub const LARGEST_ANSWER: usize = 16 << 20;
 
 /// A database that is open. Clones share it. It closes when the last is dropped, which waits for what is
 /// being written.

@@ -17,6 +17,10 @@ const SQLITE: &[Migration] = &[
         sql: &[include_str!("../migrations/sqlite/0002_always_indexed.sql")],
     },
     Migration { name: "tasks", sql: &[include_str!("../migrations/sqlite/0003_tasks.sql")] },
+    Migration {
+        name: "scheduled",
+        sql: &[include_str!("../migrations/sqlite/0004_scheduled.sql")],
+    },
 ];
 
 const POSTGRES: &[Migration] = &[
@@ -29,6 +33,10 @@ const POSTGRES: &[Migration] = &[
         ],
     },
     Migration { name: "tasks", sql: &[include_str!("../migrations/postgres/0003_tasks.sql")] },
+    Migration {
+        name: "scheduled",
+        sql: &[include_str!("../migrations/postgres/0004_scheduled.sql")],
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS migrations

@@ -2,7 +2,7 @@
 
 use crate::change::replace;
 use crate::collections::{known, make, number_for_write};
-use crate::connection::{Connection, Known, Param};
+use crate::connection::{Connection, Known, Param, Row};
 use crate::document::{encode, new_id};
 use crate::entities::{bury, insert_one, rendered, scope};
 use crate::records::At;
@@ -11,6 +11,8 @@ use crate::{Document, Filter, FindAndModify, Modify, Place, Query, Store, StoreE
 /// Documents that one transaction of an update or a removal takes: as in MongoDB each document changes as a
 /// whole, and others' writes come in between.
 const PAGE: usize = 500;
+/// And bytes of them: documents are read in, and may be large.
+const PAGE_BYTES: usize = 8 << 20;
 
 /// How an update goes about it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -159,7 +161,7 @@ async fn matching<T: Send>(
     filter: &Filter,
     after: Option<&str>,
     most: usize,
-    map: impl FnMut(&crate::connection::Row<'_>) -> Result<T, StoreError> + Send,
+    mut map: impl FnMut(&Row<'_>) -> Result<T, StoreError> + Send,
 ) -> Result<Vec<T>, StoreError> {
     let (clause, mut params) = rendered(scope(c, known).where_clause(filter)?);
     let mut sql = format!("SELECT id, doc FROM entities WHERE {clause}");
@@ -171,7 +173,8 @@ async fn matching<T: Send>(
     if !c.is_sqlite() {
         sql.push_str(" FOR UPDATE");
     }
-    let found = c.rows(&sql, &params, map).await?;
+    let map = |row: &Row<'_>| Ok((map(row)?, row.bytes()));
+    let found = c.rows_within(PAGE_BYTES, &sql, &params, map).await?.read;
     if found.is_empty() && !c.is_sqlite() {
         // PostgreSQL drops a row that was changed while it waited for the row's lock and matches no more,
         // and does not look for another in its place.
@@ -254,7 +257,7 @@ async fn find_and_modify(
         };
         let (sql, params) = rendered(scope(c, known).select(&query)?);
         let lock = if c.is_sqlite() { "" } else { " FOR UPDATE" };
-        let read = |row: &crate::connection::Row<'_>| Ok((row.text(0)?, row.document(1)?));
+        let read = |row: &Row<'_>| Ok((row.text(0)?, row.document(1)?));
         found = c.first(&format!("{sql}{lock}"), &params, read).await?;
         // As in `matching`.
         if found.is_none() && !c.is_sqlite() && c.first(&sql, &params, |_| Ok(())).await?.is_some()

@@ -37,6 +37,8 @@ pub struct AppRecord {
     pub master_secret_hash: [u8; 32],
     /// Whatever the program keeps for it.
     pub settings: Value,
+    /// Whether something of it is to happen by itself: [`Store::scheduled`](crate::Store::scheduled) names it.
+    pub scheduled: bool,
     /// The number of the active deployment.
     pub active: Option<u32>,
     /// When it was made, in milliseconds since 1970.

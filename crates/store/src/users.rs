@@ -1,31 +1,40 @@
 //! Users' credentials and sessions. Their documents are in the collection `user`.
 
-use crate::collections::need_app;
+use crate::collections::{make, need_app};
 use crate::connection::{Connection, Param, Row};
-use crate::document::{check_id, check_name};
+use crate::document::{check_id, check_name, encode};
+use crate::entities::insert_one;
+use crate::records::At;
 use crate::time::now_ms;
-use crate::{Credential, Document, Session, Store, StoreError};
+use crate::{Credential, Document, Place, Session, Store, StoreError};
 
 impl Store {
-    /// Sets a user's name and password's hash, whether or not the user had some.
+    /// Adds a user, who logs in with the credential: the document and the credential, or neither.
     ///
     /// # Errors
-    /// [`StoreError::Duplicate`] with the name if another user of the app has it; [`StoreError::NoApp`].
-    pub async fn set_credential(
+    /// [`StoreError::Duplicate`] with the id if the app has a user with it, or with the name if another has
+    /// that; [`StoreError::Invalid`] also if the two are not of one user; [`StoreError::NoApp`].
+    pub async fn add_user(
         &self,
         app: &str,
+        document: &Document,
         credential: &Credential,
     ) -> Result<(), StoreError> {
-        check_id(&credential.user_id)?;
         check_name("a username", &credential.username)?;
-        self.write((app.to_owned(), credential.clone()), |(app, credential), c| {
+        let (id, text) = encode(document)?;
+        if id != credential.user_id {
+            return Err(StoreError::Invalid("the credential is another user's".into()));
+        }
+        let at = At::from(Place { app, collection: "user" });
+        self.write((at, text, credential.clone()), |(at, text, credential), c| {
             Box::pin(async move {
-                need_app(c, app).await?;
+                let users = make(c, at).await?;
+                insert_one(c, users, &credential.user_id, text).await?;
+                // Never one that is there already: it would be somebody else's.
                 let sql = "INSERT INTO credentials (app, user_id, username, password_hash)
-                    VALUES ($1, $2, $3, $4) ON CONFLICT (app, user_id) DO UPDATE
-                    SET username = excluded.username, password_hash = excluded.password_hash";
+                    VALUES ($1, $2, $3, $4)";
                 let params = [
-                    app.as_str().into(),
+                    at.app.as_str().into(),
                     credential.user_id.as_str().into(),
                     credential.username.as_str().into(),
                     credential.password_hash.as_str().into(),

@@ -7,7 +7,7 @@ use lode_sandbox::{
     Engine, EngineOptions, Host, HostReply, Invocation, Limits as RunLimits, Outcome, Snapshot,
     Source, deploy_limits, random_seed, run,
 };
-use lode_store::{AppRecord, Credential, Place, Store};
+use lode_store::{AppRecord, Credential, Store};
 use lode_worker::broker::{AppContext, Broker, MAX_ANSWER, Options, Origin};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -28,6 +28,7 @@ async fn world() -> World {
             app_secret_hash: [0; 32],
             master_secret_hash: [0; 32],
             settings: json!({}),
+            scheduled: false,
             active: None,
             created_ms: 0,
         };
@@ -238,14 +239,12 @@ async fn scripts_cannot_touch_credentials() {
         args["collection"] = "user".into();
         args
     };
-    let at = Place { app: "kid_a", collection: "user" };
     for id in ["u1", "u2"] {
         let document = json!({ "_id": id, "username": id, "_kmd": {}, "_acl": {} });
         let document = document.as_object().expect("an object").clone();
-        world.store.insert(at, vec![document]).await.expect("a user");
         let credential =
             Credential { user_id: id.into(), username: id.into(), password_hash: "hash".into() };
-        world.store.set_credential("kid_a", &credential).await.expect("a credential");
+        world.store.add_user("kid_a", &document, &credential).await.expect("a user");
     }
     let query = json!({ "_id": "u1" });
     for (what, args) in [

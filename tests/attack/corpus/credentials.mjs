@@ -94,6 +94,18 @@ export default [
     },
   },
   {
+    id: 'another-users-id',
+    row: 'Signing up with the `_id` of a user that is there, to get or to break that user\'s login',
+    async attempt(t) {
+      const victim = await t.client.user('victim');
+      const signUp = { method: 'POST', authorization: basic(t.app.key, t.app.appSecret), body: { _id: victim.id, username: 'mallory', password: 'mine' } };
+      await t.ask(`/user/${t.app.key}`, signUp, [{ status: 409 }]);
+      await t.ask(`/user/${t.app.key}/_me`, { authorization: basic('mallory', 'mine') }, REFUSED);
+      const still = await t.ask(`/user/${t.app.key}/_me`, { authorization: basic('victim', 'victim-password') }, ok);
+      t.check(still.body?._id === victim.id, 'the victim logs in as before');
+    },
+  },
+  {
     id: 'reserved-collections',
     row: 'Reserved and odd names of collections',
     async attempt(t) {

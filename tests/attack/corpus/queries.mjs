@@ -52,6 +52,17 @@ export default [
     },
   },
   {
+    id: 'heavy-documents',
+    row: 'Fetching documents that are small as text and large in memory, many at once',
+    async attempt(t) {
+      const numbers = Array(190_000).fill(1);
+      for (let n = 0; n < 50; n++) await t.ask(`/appdata/${t.app.key}/heavy`, { method: 'POST', authorization: t.owner, body: { _id: `${n}`, numbers } }, ok);
+      const fetch = (parameters) => t.ask(`/appdata/${t.app.key}/heavy${parameters}`, { authorization: t.owner }, [ok, { status: 400 }]);
+      const all = await Promise.all(Array.from({ length: 12 }, (_, n) => fetch(n % 2 ? '' : '?limit=40')));
+      t.check(all.every(({ status }, n) => status === (n % 2 ? 400 : 200)), '19 MB are refused, 15 MB are not');
+    },
+  },
+  {
     id: 'regexes-in-queries',
     row: 'Catastrophic, huge and broken `$regex`',
     async attempt(t) {

@@ -83,6 +83,7 @@ pub(crate) async fn create(
         app_secret_hash: secret::hash(&app_secret),
         master_secret_hash: secret::hash(&master_secret),
         settings: serde_json::json!({}),
+        scheduled: false,
         active: None,
         created_ms: time::now_ms(),
     };
@@ -186,12 +187,14 @@ pub(crate) async fn set_settings(
     Path(key): Path<String>,
     Shape(new): Shape<Settings>,
 ) -> Result<Json<Settings>, ApiError> {
-    let mut record = record(&api, &key).await?;
-    let new = new.with_secrets_of(&apps::settings(&record)?)?;
-    new.check()?;
-    record.settings = serde_json::to_value(&new).map_err(ApiError::internal)?;
-    save(&api, &record).await?;
-    Ok(Json(new.shown()))
+    let set = move |record: &mut AppRecord| {
+        let new = new.clone().with_secrets_of(&apps::settings(record)?)?;
+        new.check()?;
+        record.settings = serde_json::to_value(&new).map_err(ApiError::internal)?;
+        record.scheduled = !new.schedules.is_empty();
+        Ok(new)
+    };
+    Ok(Json(change(&api, &key, set).await?.shown()))
 }
 
 #[utoipa::path(post, operation_id = "rotateSecrets", path = "/admin/apps/{app}/rotate", tag = "apps",
@@ -203,22 +206,24 @@ pub(crate) async fn rotate(
     State(api): State<Api>,
     Path(key): Path<String>,
 ) -> Result<Json<AppSecrets>, ApiError> {
-    let mut record = record(&api, &key).await?;
     let (app_secret, master_secret) = (secret::new()?, secret::new()?);
-    record.app_secret_hash = secret::hash(&app_secret);
-    record.master_secret_hash = secret::hash(&master_secret);
-    save(&api, &record).await?;
-    Ok(Json(AppSecrets { key, name: record.name, app_secret, master_secret }))
+    let hashes = (secret::hash(&app_secret), secret::hash(&master_secret));
+    let set = move |record: &mut AppRecord| {
+        (record.app_secret_hash, record.master_secret_hash) = hashes;
+        Ok(record.name.clone())
+    };
+    let name = change(&api, &key, set).await?;
+    Ok(Json(AppSecrets { key, name, app_secret, master_secret }))
 }
 
-async fn record(api: &Api, key: &str) -> Result<AppRecord, ApiError> {
-    api.0.store.app(key).await?.ok_or_else(|| ApiError::new(Kind::AppNotFound, ""))
-}
-
-async fn save(api: &Api, record: &AppRecord) -> Result<(), ApiError> {
-    if !api.0.store.save_app(record).await? {
-        return Err(ApiError::new(Kind::AppNotFound, ""));
-    }
-    api.0.apps.reload(&record.key, None).await?;
-    Ok(())
+/// Changes an app's record, and has the next requests meet it.
+async fn change<T: Send + 'static>(
+    api: &Api,
+    key: &str,
+    change: impl Fn(&mut AppRecord) -> Result<T, ApiError> + Send + Sync + 'static,
+) -> Result<T, ApiError> {
+    let changed = api.0.store.change_app(key, change).await?;
+    let changed = changed.ok_or_else(|| ApiError::new(Kind::AppNotFound, ""))??;
+    api.0.apps.reload(key, None).await?;
+    Ok(changed)
 }

@@ -1,6 +1,7 @@
 //! PostgreSQL through a pool of connections.
 
 use std::error::Error;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::{BufMut as _, BytesMut};
@@ -8,12 +9,13 @@ use deadpool_postgres::{
     Client, GenericClient, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod,
     Runtime,
 };
+use futures_util::TryStreamExt as _;
 use tokio_postgres::NoTls;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
-use crate::connection::{Connection, Numbers, Param, Row};
+use crate::connection::{Connection, Numbers, Param, Row, Rows};
 use crate::job::Operation;
 use crate::{SLOWEST_QUERY, StoreError, migrations};
 
@@ -144,11 +146,19 @@ pub(crate) async fn rows<C: GenericClient, T: Send>(
     client: &C,
     sql: &str,
     params: &[Param],
-    mut map: impl FnMut(&Row<'_>) -> Result<T, StoreError> + Send,
-) -> Result<Vec<T>, StoreError> {
+    most_bytes: usize,
+    mut map: impl FnMut(&Row<'_>) -> Result<(T, usize), StoreError> + Send,
+) -> Result<Rows<T>, StoreError> {
     let statement = client.prepare_cached(sql).await.map_err(|e| failed(&e))?;
-    let found = client.query(&statement, &lend(params)).await.map_err(|e| failed(&e))?;
-    found.iter().map(|row| map(&Row::Postgres(row))).collect()
+    let found = client.query_raw(&statement, lend(params)).await.map_err(|e| failed(&e))?;
+    let mut found = pin!(found);
+    let mut rows = Rows::new(most_bytes);
+    while let Some(row) = found.try_next().await.map_err(|e| failed(&e))? {
+        if !rows.add(map(&Row::Postgres(&row))?) {
+            break;
+        }
+    }
+    Ok(rows)
 }
 
 pub(crate) async fn execute<C: GenericClient>(

@@ -15,6 +15,7 @@ pub mod sql;
 mod update;
 mod value;
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 pub use error::QueryError;
@@ -28,6 +29,9 @@ pub use update::{Update, check};
 
 /// A stored entity: `_id` (a string), `_acl`, `_kmd` and what its app puts in.
 pub type Document = Map<String, Value>;
+
+/// A stored entity as the JSON text that it is, unread: read in, it takes many times as much memory.
+pub type DocumentText = Box<RawValue>;
 
 /// Which documents, in which order, and what of them.
 #[derive(Clone, Debug, Default)]

@@ -8,7 +8,7 @@ use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection as Database, ErrorCode, ToSql};
 
-use crate::connection::{Param, Row};
+use crate::connection::{Param, Row, Rows};
 use crate::{SLOWEST_QUERY, StoreError};
 
 /// Instructions of SQLite's machine between two looks at the clock: less than a millisecond.
@@ -57,24 +57,27 @@ impl Handle {
         &self,
         sql: &str,
         params: &[Param],
-        mut map: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
-    ) -> Result<Vec<T>, StoreError> {
+        most_bytes: usize,
+        mut map: impl FnMut(&Row<'_>) -> Result<(T, usize), StoreError>,
+    ) -> Result<Rows<T>, StoreError> {
         let database = self.database();
         let mut statement = prepare(&database, sql, params)?;
         let slowest = u64::try_from(SLOWEST_QUERY.as_millis()).unwrap_or(u64::MAX);
         // Only what looks for rows is interrupted: SQLite undoes the whole transaction, with others'
         // writes in it, when it interrupts a statement that writes.
         self.deadline.at.store(self.deadline.now() + slowest, Ordering::Relaxed);
-        let mut found = Vec::new();
+        let mut rows = Rows::new(most_bytes);
         let outcome = (|| {
-            let mut rows = statement.raw_query();
-            while let Some(row) = rows.next().map_err(|e| failed(&e))? {
-                found.push(map(&Row::Sqlite(row))?);
+            let mut found = statement.raw_query();
+            while let Some(row) = found.next().map_err(|e| failed(&e))? {
+                if !rows.add(map(&Row::Sqlite(row))?) {
+                    break;
+                }
             }
             Ok(())
         })();
         self.deadline.at.store(0, Ordering::Relaxed);
-        outcome.map(|()| found)
+        outcome.map(|()| rows)
     }
 
     pub(crate) fn execute(&self, sql: &str, params: &[Param]) -> Result<u64, StoreError> {

@@ -1,7 +1,7 @@
-use lode_store::{Credential, DeploymentSummary, Place, Session, Store, StoreError};
+use lode_store::{Credential, DeploymentSummary, Session, Store, StoreError};
 use serde_json::json;
 
-use crate::{APP, Fixture, ORDERS, app, cluster, filter_of};
+use crate::{APP, Fixture, ORDERS, app, cluster, doc, filter_of};
 
 pub(crate) async fn made_saved_and_deleted(f: Fixture) {
     let mut record = app(APP);
@@ -9,13 +9,17 @@ pub(crate) async fn made_saved_and_deleted(f: Fixture) {
     let taken = StoreError::Duplicate { id: APP.to_owned() };
     assert_eq!(f.store.create_app(&record).await, Err(taken));
     record.settings = json!({ "egress": ["example.com"], "zero": "\0" });
+    record.scheduled = true;
     record.active = Some(7);
     record.name = "another name".to_owned();
-    assert_eq!(f.store.save_app(&record).await, Ok(true));
+    let new = record.clone();
+    let changed = f.store.change_app(APP, move |app| std::mem::replace(app, new.clone())).await;
+    assert_eq!(changed, Ok(Some(app(APP))));
     assert_eq!(f.store.app(APP).await, Ok(Some(record.clone())));
     f.store.create_app(&app("kid_0")).await.expect("an app");
     assert_eq!(f.store.apps().await, Ok(vec![app("kid_0"), record]));
-    assert_eq!(f.store.save_app(&app("kid_x")).await, Ok(false));
+    assert_eq!(f.store.scheduled().await, Ok(vec![APP.to_owned()]));
+    assert_eq!(f.store.change_app("kid_x", |_| ()).await, Ok(None));
     assert_eq!(f.store.delete_app("kid_x").await, Ok(false));
     assert_eq!(f.store.delete_app(APP).await, Ok(true));
     assert_eq!(f.store.app(APP).await, Ok(None));
@@ -48,7 +52,6 @@ pub(crate) async fn deployments_are_numbered_and_activated(f: Fixture) {
 pub(crate) async fn deleting_leaves_nothing_behind(f: Fixture) {
     f.insert(ORDERS, json!({ "_id": "a", "n": 1 })).await;
     f.insert(ORDERS, json!({ "_id": "b", "n": 2 })).await;
-    f.insert(Place { collection: "user", ..ORDERS }, json!({ "_id": "u" })).await;
     f.store.create_index(ORDERS, "n").await.expect("an index");
     let one = filter_of(json!({ "_id": "a" }));
     f.store.remove(ORDERS, &one, Default::default()).await.expect("a removal");
@@ -58,7 +61,8 @@ pub(crate) async fn deleting_leaves_nothing_behind(f: Fixture) {
         username: "ada".to_owned(),
         password_hash: "h".to_owned(),
     };
-    f.store.set_credential(APP, &credential).await.expect("a credential");
+    let user = doc(json!({ "_id": "u" }));
+    f.store.add_user(APP, &user, &credential).await.expect("a user");
     let session = Session {
         token_hash: [7; 32],
         app: APP.to_owned(),

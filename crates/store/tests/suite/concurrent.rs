@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::future::Future;
 
-use lode_store::{Change, Document, FindAndModify, Modify, Store, StoreError, Update, UpdateHow};
+use lode_store::{
+    AppRecord, Change, Document, FindAndModify, Modify, Store, StoreError, Update, UpdateHow,
+};
 use serde_json::{Value, json};
 
 use crate::{APP, Fixture, ORDERS, doc, filter_of};
@@ -102,7 +104,7 @@ pub(crate) async fn upserts_insert_once(f: Fixture) {
     })
     .await;
     let query = lode_store::Query::default();
-    let found = f.store.find(ORDERS, &query).await.expect("a find");
+    let found = f.find(ORDERS, &query).await;
     assert_eq!(found.iter().map(number).collect::<Vec<_>>(), [32]);
 }
 
@@ -128,4 +130,20 @@ pub(crate) async fn numbers_of_deployments(f: Fixture) {
     .await;
     numbers.sort_unstable();
     assert_eq!(numbers, (1..=32).collect::<Vec<u32>>());
+}
+
+pub(crate) async fn changes_of_an_app_undo_no_deployment(f: Fixture) {
+    all(&f.store, |store, n| async move {
+        if n % 2 == 0 {
+            store.add_deployment(APP, &json!({}), 1, true).await.expect("a deployment");
+        } else {
+            let add = move |app: &mut AppRecord| app.settings[format!("{n}")] = n.into();
+            store.change_app(APP, add).await.expect("a change").expect("the app");
+        }
+    })
+    .await;
+    let app = f.store.app(APP).await.expect("a read").expect("the app");
+    assert_eq!(app.active, Some(16));
+    let added = app.settings.as_object().expect("an object").keys();
+    assert_eq!(added.filter(|name| name.parse::<u8>().is_ok()).count(), 16);
 }

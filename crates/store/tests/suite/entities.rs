@@ -1,4 +1,4 @@
-use lode_store::{Place, Query, SortKey, StoreError};
+use lode_store::{LARGEST_ANSWER, Place, Query, SortKey, StoreError};
 use serde_json::json;
 
 use crate::{APP, Fixture, ORDERS, app, doc, filter_of};
@@ -151,7 +151,7 @@ pub(crate) async fn query_with_order_page_and_fields(f: Fixture) {
         skip: 1,
         fields: Some(lode_store::Projection::parse(&json!("n")).expect("fields")),
     };
-    let found = f.store.find(ORDERS, &query).await.expect("a find");
+    let found = f.find(ORDERS, &query).await;
     let numbers: Vec<_> = found.iter().map(|d| d["n"].as_i64()).collect();
     assert_eq!(numbers, [Some(6), Some(4)]);
     assert!(!found[0].contains_key("even"), "{found:?}");
@@ -207,4 +207,22 @@ pub(crate) async fn distinct_values_and_groups(f: Fixture) {
     let nowhere = Place { collection: "never", ..ORDERS };
     assert_eq!(f.store.distinct(nowhere, "city", &all).await, Ok(vec![]));
     assert_eq!(f.store.group(nowhere, &group).await, Ok(vec![]));
+}
+
+pub(crate) async fn what_is_found_is_bounded_in_bytes(f: Fixture) {
+    let text = "x".repeat(LARGEST_ANSWER / 4);
+    let query = |limit| Query { limit: Some(limit), ..Query::default() };
+    for n in 0..5 {
+        f.insert(ORDERS, json!({ "_id": format!("o{n}"), "text": text, "n": n })).await;
+    }
+    // Three and their other members: the fourth does not fit any more.
+    assert_eq!(f.find(ORDERS, &query(3)).await.len(), 3);
+    assert_eq!(f.store.find(ORDERS, &query(4)).await.err(), Some(StoreError::TooLarge));
+    assert_eq!(f.store.ids(ORDERS, &query(5)).await.expect("ids").len(), 5);
+    let fields = lode_store::Projection::parse(&json!("n")).expect("fields");
+    let few = Query { fields: Some(fields), ..query(5) };
+    assert_eq!(f.find(ORDERS, &few).await.len(), 5);
+    let all = filter_of(json!({}));
+    assert_eq!(f.store.distinct(ORDERS, "text", &all).await.expect("values").len(), 1);
+    assert_eq!(f.store.count(ORDERS, &all).await, Ok(5));
 }

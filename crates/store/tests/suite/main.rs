@@ -52,8 +52,12 @@ impl Fixture {
 
     async fn ids(&self, at: Place<'_>, filter: Value) -> Vec<String> {
         let query = Query { filter: filter_of(filter), ..Query::default() };
-        let found = self.store.find(at, &query).await.expect("a find");
-        found.iter().map(|d| d["_id"].as_str().expect("an _id").to_owned()).collect()
+        self.store.ids(at, &query).await.expect("ids")
+    }
+
+    async fn find(&self, at: Place<'_>, query: &Query) -> Vec<Document> {
+        let found = self.store.find(at, query).await.expect("a find");
+        found.iter().map(|d| serde_json::from_str(d.get()).expect("a document")).collect()
     }
 }
 
@@ -64,6 +68,7 @@ fn app(key: &str) -> AppRecord {
         app_secret_hash: [1; 32],
         master_secret_hash: [2; 32],
         settings: json!({ "quota": 3 }),
+        scheduled: false,
         active: None,
         created_ms: 1_700_000_000_000,
     }
@@ -106,14 +111,16 @@ suite! {
     entities: stored_and_read_back, duplicates_insert_nothing, ids_and_documents_that_cannot_be_stored,
         numbers_come_back_exactly, apps_do_not_see_each_other, a_collection_is_dropped_with_all_of_it,
         removed_ids_are_remembered, without_an_app_nothing_is_stored, query_with_order_page_and_fields,
-        unknown_collections_read_as_empty, distinct_values_and_groups;
+        unknown_collections_read_as_empty, distinct_values_and_groups, what_is_found_is_bounded_in_bytes;
     modify: change_reads_decides_and_writes, update_one_many_and_upsert, remove_one_and_all,
-        find_and_modify_answers_before_or_after, the_id_cannot_be_changed, more_than_a_page;
+        find_and_modify_answers_before_or_after, the_id_cannot_be_changed, more_than_a_page,
+        pages_end_at_their_bytes;
     concurrent: no_update_is_lost, each_finds_another, a_failing_write_takes_no_other_along,
-        upserts_insert_once, changes_that_insert_collide, numbers_of_deployments;
+        upserts_insert_once, changes_that_insert_collide, numbers_of_deployments,
+        changes_of_an_app_undo_no_deployment;
     apps: made_saved_and_deleted, deployments_are_numbered_and_activated, deleting_leaves_nothing_behind,
         a_newer_database_is_refused, opened_by_many_at_once;
-    users: credentials, sessions;
+    users: credentials, an_id_that_is_taken_changes_no_credential, sessions;
     kept: only_the_newest_stay;
     tasks: a_key_names_one_task, one_host_at_a_time_has_a_task,
         what_fails_is_tried_again_and_put_aside, an_app_owes_so_many;

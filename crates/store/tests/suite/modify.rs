@@ -122,3 +122,18 @@ pub(crate) async fn more_than_a_page(f: Fixture) {
     assert_eq!(f.store.remove(ORDERS, &changed, RemoveHow::default()).await, Ok(1_203));
     assert_eq!(f.store.count(ORDERS, &all).await, Ok(0));
 }
+
+/// Documents of 3 MiB: a page has two of them and not 500.
+pub(crate) async fn pages_end_at_their_bytes(f: Fixture) {
+    let text = "x".repeat(3 << 20);
+    for n in 0..7 {
+        f.insert(ORDERS, json!({ "_id": format!("o{n}"), "text": text, "n": 0 })).await;
+    }
+    let how = UpdateHow { multi: true, upsert: false };
+    let add = update_of(json!({ "$inc": { "n": 1 } }));
+    let all = filter_of(json!({}));
+    let updated = f.store.update(ORDERS, &all, &add, how).await;
+    assert_eq!(updated, Ok(Updated { matched: 7, modified: 7, upserted: None }));
+    assert_eq!(f.store.count(ORDERS, &filter_of(json!({ "n": 1 }))).await, Ok(7));
+    assert_eq!(f.store.remove(ORDERS, &all, RemoveHow::default()).await, Ok(7));
+}

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use lode_store::{Change, Document, Store, StoreError};
+use lode_store::{AppRecord, Change, Document, Store, StoreError};
 use serde_json::json;
 
 use crate::{APP, Fixture, ORDERS, app, doc};
@@ -33,6 +33,27 @@ async fn the_directory_is_for_its_owner_only() {
     let mode = std::fs::metadata(&data).expect("the directory").permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
     drop(store);
+}
+
+#[tokio::test]
+async fn apps_with_schedules_of_an_older_layout_are_found() {
+    let f = Fixture::sqlite().await;
+    let settings = json!({ "schedules": [{ "endpoint": "e", "everyMs": 1000 }] });
+    let busy = AppRecord { settings, ..app("kid_busy") };
+    let idle = AppRecord { settings: json!({ "schedules": [] }), ..app("kid_idle") };
+    for app in [&busy, &idle] {
+        f.store.create_app(app).await.expect("an app");
+    }
+    let Fixture { store, url, _directory } = f;
+    drop(store);
+    let file = format!("{}/lode.db", url.trim_start_matches("sqlite:"));
+    let database = rusqlite::Connection::open(file).expect("the database");
+    let back = "DROP INDEX apps_scheduled; ALTER TABLE apps DROP COLUMN scheduled;
+        DELETE FROM migrations WHERE number >= 4;";
+    database.execute_batch(back).expect("the layout before");
+    drop(database);
+    let store = Store::open(&url).await.expect("an open store");
+    assert_eq!(store.scheduled().await, Ok(vec!["kid_busy".to_owned()]));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! MongoDB's `geoNear` over `_geoloc`, the field that Kinvey has places in: longitude, then latitude.
 
-use lode_store::{Document, Filter, Query, QueryError};
+use lode_store::{Document, DocumentText, Filter, Query, QueryError};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Failure;
@@ -51,8 +52,30 @@ pub(super) fn query(args: &GeoNear) -> Result<Query, Failure> {
     })
 }
 
+/// What `geoNear` answers.
+#[derive(Serialize)]
+pub(super) struct Answer {
+    pub(super) results: Vec<Near>,
+    pub(super) ok: u8,
+}
+
+/// A document, and how far it is.
+#[derive(Serialize)]
+pub(super) struct Near {
+    dis: Option<f64>,
+    obj: DocumentText,
+}
+
+impl Near {
+    pub(super) fn new(args: &GeoNear, document: DocumentText) -> Self {
+        let read = serde_json::from_str(document.get()).ok();
+        let dis = read.and_then(|document| distance(args, &document));
+        Self { dis, obj: document }
+    }
+}
+
 /// How far a document is: in radians on the sphere, in degrees on the plane, times what the script says.
-pub(super) fn distance(args: &GeoNear, document: &Document) -> Option<f64> {
+fn distance(args: &GeoNear, document: &Document) -> Option<f64> {
     let place = document.get("_geoloc")?;
     let pair = place.get("coordinates").unwrap_or(place).as_array()?;
     let [x, y] = [pair.first()?.as_f64()?, pair.get(1)?.as_f64()?];

@@ -15,7 +15,7 @@ use std::time::Instant;
 use lode_child::protocol::HostError;
 use lode_store::{Group, Place, Projection, Query, SortKey, Store, StoreError};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::{AppContext, MAX_ANSWER, log};
@@ -189,14 +189,9 @@ impl Data {
         let args: args::GeoNear = read(args)?;
         let at = readable(app, &args.collection)?;
         let query = geo::query(&args)?;
-        let results: Vec<Value> = self
-            .store
-            .find(at, &query)
-            .await?
-            .into_iter()
-            .map(|document| json!({ "dis": geo::distance(&args, &document), "obj": document }))
-            .collect();
-        fitting(&json!({ "results": results, "ok": 1 }))
+        let found = self.store.find(at, &query).await?;
+        let results = found.into_iter().map(|place| geo::Near::new(&args, place)).collect();
+        fitting(&geo::Answer { results, ok: 1 })
     }
 
     async fn collection_exists(&self, app: &str, args: &str) -> Result<String, Failure> {

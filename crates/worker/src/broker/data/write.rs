@@ -111,8 +111,7 @@ impl Data {
         let is_user = at.collection == USERS;
         for _ in 0..TRIES {
             let query = Query { filter: filter.clone(), limit: Some(1), ..Query::default() };
-            let found = self.store.find(at, &query).await?.into_iter().next();
-            let Some(id) = found.as_ref().and_then(|found| found.get("_id")?.as_str()) else {
+            let Some(id) = self.store.ids(at, &query).await?.into_iter().next() else {
                 if !upsert {
                     return Ok(Updated::default());
                 }
@@ -141,7 +140,7 @@ impl Data {
                 metadata::succeed(&mut document, &before, &now);
                 (Change::Put(document), Ok(Some(())))
             };
-            if self.store.change(at, id, decide).await??.is_some() {
+            if self.store.change(at, &id, decide).await??.is_some() {
                 return Ok(Updated { matched: 1, modified: 1, upserted: None });
             }
         }
@@ -174,7 +173,8 @@ impl Data {
         let mut found = self.store.find_and_modify(at, &request).await?;
         if remove && at.collection == USERS {
             // Before the projection, which may leave out whom this was.
-            self.forget_users(app, found.iter()).await?;
+            let id = found.as_ref().and_then(|user| user.get("_id")?.as_str());
+            self.forget_users(app, id).await?;
         }
         if let Some(found) = &mut found {
             fields.apply(found);
@@ -191,12 +191,10 @@ impl Data {
             return Ok(self.store.remove(at, &filter, how).await?.to_string());
         }
         let limit = if how.only_one { 1 } else { MAX_DOCUMENTS };
-        let fields = Some(Projection::parse(&json!(["_id"]))?);
-        let query = Query { filter, limit: Some(limit), fields, ..Query::default() };
-        let users = self.store.find(at, &query).await?;
+        let query = Query { filter, limit: Some(limit), ..Query::default() };
+        let ids = self.store.ids(at, &query).await?;
         // First what lets them in: a user without a credential is harmless, and not the reverse.
-        self.forget_users(app, users.iter()).await?;
-        let ids: Vec<&Value> = users.iter().filter_map(|user| user.get("_id")).collect();
+        self.forget_users(app, ids.iter().map(String::as_str)).await?;
         let mut removed = 0;
         for some in ids.chunks(500) {
             let these = Filter::parse(&json!({ "_id": { "$in": some } }))?;
@@ -208,9 +206,9 @@ impl Data {
     async fn forget_users(
         &self,
         app: &str,
-        users: impl Iterator<Item = &Document>,
+        ids: impl IntoIterator<Item = &str>,
     ) -> Result<(), Failure> {
-        for id in users.filter_map(|user| user.get("_id")?.as_str()) {
+        for id in ids {
             self.store.remove_credential(app, id).await?;
         }
         Ok(())
