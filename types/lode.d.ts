@@ -79,7 +79,14 @@ export interface UpdateOptions {
   /** All that match; by default one. */
   multi?: boolean;
   upsert?: boolean;
+  arrayFilters?: ArrayFilters;
 }
+
+/**
+ * Which elements of an array a `$[name]` in an update's path stands for: one filter for each name, whose conditions
+ * are about the name. `{ $set: { 'lines.$[due].paid': true } }` with `[{ 'due.sum': { $gt: 0 } }]`.
+ */
+export type ArrayFilters = Query[];
 
 export interface FindAndModifyOptions {
   /** Answer the document as it is afterwards. */
@@ -87,6 +94,7 @@ export interface FindAndModifyOptions {
   remove?: boolean;
   upsert?: boolean;
   fields?: Fields;
+  arrayFilters?: ArrayFilters;
 }
 
 export interface GeoNearOptions {

@@ -3,7 +3,8 @@
 //! name, and its quotation marks pair up, so that no client's text ends a literal; and an update that is refused
 //! changes nothing, while one that is not leaves a document that can be stored and read again.
 //!
-//! The input is a line of JSON that is all of these at once, then a line that is the document.
+//! The input is a line of JSON that is all of these at once, then a line that is the document; then, for the elements
+//! of arrays that an update is about, the query that has found the document and the update's array filters.
 //!
 //! `cargo +nightly fuzz run query -- -max_total_time=120`
 #![no_main]
@@ -15,13 +16,15 @@ use serde_json::Value;
 
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
-    let mut lines = text.splitn(2, '\n');
+    let mut lines = text.splitn(4, '\n');
     let mut next = || lines.next().and_then(|line| serde_json::from_str::<Value>(line).ok());
     let Some(value) = next() else { return };
     let document = match next() {
         Some(Value::Object(document)) => document,
         _ => Document::new(),
     };
+    let found_by = Filter::parse(&next().unwrap_or_default()).unwrap_or_default();
+    let array_filters = next().unwrap_or_default();
     let names: Vec<String> =
         value.as_object().map(|o| o.keys().cloned().collect()).unwrap_or_default();
     let indexed: Vec<String> =
@@ -58,9 +61,9 @@ fuzz_target!(|data: &[u8]| {
             scope.group(&group).iter().for_each(bound);
         }
     }
-    if let Ok(update) = Update::parse(&value) {
+    if let Ok(update) = Update::parse_filtered(&value, &array_filters) {
         let mut changed = document.clone();
-        match update.apply(&mut changed) {
+        match update.apply(&mut changed, &found_by) {
             Ok(_) => {
                 assert_eq!(changed.get("_id"), document.get("_id").or(changed.get("_id")));
                 assert!(check(&changed).is_ok());
@@ -72,7 +75,7 @@ fuzz_target!(|data: &[u8]| {
             }
             Err(_) => assert_eq!(changed, document),
         }
-        let _ = update.on_insert(&filter);
+        let _ = update.on_insert(&found_by);
     }
 });
 

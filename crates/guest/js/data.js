@@ -129,6 +129,14 @@
     return options;
   };
 
+  // What an update's $[name] stands for: `arrayFilters`, as later drivers have it.
+  const updateFlags = (given, names) => {
+    const options = flags(given, names);
+    const filters = isObject(given) ? given.arrayFilters : undefined;
+    if (filters !== undefined && filters !== null) options.arrayFilters = conditionsOf(filters, 0);
+    return options;
+  };
+
   // ---- grouping by functions: done here, as they are the script's ----
 
   const keyOf = (keys, document) => {
@@ -215,7 +223,7 @@
       collection,
       query: queryOf(given[0]),
       update: conditionsOf(upsertable('update', given[1]), 0),
-      options: flags(given[2], ['multi', 'upsert']),
+      options: updateFlags(given[2], ['multi', 'upsert']),
       creator: internal.creator(),
     }), (reply) => reply.matched + (reply.upserted === null || reply.upserted === undefined ? 0 : 1)],
     remove: (collection, given) => ask('data.remove', {
@@ -225,7 +233,7 @@
       options: isObject(given[1]) && (given[1].single || given[1].justOne) ? { __proto__: null, single: true } : {},
     }),
     findAndModify: (collection, given) => {
-      const options = flags(given[3], ['new', 'remove', 'upsert']);
+      const options = updateFlags(given[3], ['new', 'remove', 'upsert']);
       if (isObject(given[3]) && given[3].fields !== undefined) options.fields = given[3].fields;
       return ask('data.findAndModify', {
         __proto__: null,

@@ -201,7 +201,7 @@ async fn update_page(
         .await?;
         for (id, mut document) in found {
             updated.matched += 1;
-            if update.apply(&mut document)? {
+            if update.apply(&mut document, filter)? {
                 replace(c, known.number, &id, &document).await?;
                 updated.modified += 1;
             }
@@ -272,7 +272,7 @@ async fn find_and_modify(
         }
         (Modify::Update(update), Some(known), Some((id, before))) => {
             let mut document = before.clone();
-            if update.apply(&mut document)? {
+            if update.apply(&mut document, &request.filter)? {
                 replace(c, known.number, &id, &document).await?;
             }
             Ok(Some(if request.return_new { document } else { before }))

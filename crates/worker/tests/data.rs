@@ -167,6 +167,47 @@ async fn documents_are_changed_and_their_times_kept() {
 }
 
 #[tokio::test]
+async fn elements_of_arrays_are_changed() {
+    let world = world().await;
+    let lines = json!([{ "sku": "x", "n": 1 }, { "sku": "y", "n": 2 }, { "sku": "y", "n": 3 }]);
+    world.ok("insert", json!({ "documents": [{ "_id": "a", "lines": lines }] })).await;
+    let one = json!({ "query": { "lines.sku": "y" }, "update": { "$inc": { "lines.$.n": 10 } } });
+    assert_eq!(world.ok("update", one).await["modified"], 1);
+    let named = json!({ "update": { "$set": { "lines.$[few].n": 0 } }, "options":
+        { "multi": true, "upsert": false, "arrayFilters": [{ "few.n": { "$lt": 3 } }] } });
+    assert_eq!(world.ok("update", named).await["modified"], 1);
+    let named = json!({ "query": { "lines.n": 12 }, "update": { "$set": { "lines.$[].seen": 1, "lines.$[few].n": 5 } },
+        "options": { "new": true, "fields": ["lines"], "arrayFilters": [{ "few.n": 0 }] } });
+    assert_eq!(
+        world.ok("findAndModify", named).await["lines"],
+        json!([{ "sku": "x", "n": 5, "seen": 1 }, { "sku": "y", "n": 12, "seen": 1 },
+            { "sku": "y", "n": 3, "seen": 1 }])
+    );
+    let filters = json!({ "arrayFilters": [{ "few": 1 }] });
+    let removal = json!({ "remove": true, "arrayFilters": [{ "few": 1 }] });
+    let set = |path: &str| json!({ "$set": { path: 1 } });
+    for (what, args, word) in [
+        ("update", json!({ "update": set("lines.$") }), "lines.$"),
+        ("update", json!({ "update": set("lines.$[few]") }), "no array filter"),
+        ("update", json!({ "update": set("n"), "options": filters }), "not used"),
+        ("update", json!({ "update": { "n": 1 }, "options": filters }), "arrayFilters"),
+        (
+            "update",
+            json!({ "update": set("n"), "options": { "arrayFilters": { "few": 1 } } }),
+            "arrayFilters",
+        ),
+        ("findAndModify", json!({ "update": set("n"), "options": filters }), "not used"),
+        ("findAndModify", json!({ "options": removal }), "arrayFilters"),
+    ] {
+        let (name, message) = world.err(what, args.clone()).await;
+        assert!(name == "MongoError" && message.contains(word), "{args}: {name}: {message}");
+    }
+    let none =
+        json!({ "query": { "_id": "a" }, "update": { "n": 1 }, "options": { "arrayFilters": [] } });
+    assert_eq!(world.ok("update", none).await["matched"], 1);
+}
+
+#[tokio::test]
 async fn mistakes_are_errors_in_the_scripts_name() {
     let world = world().await;
     world.ok("insert", json!({ "documents": [{ "_id": "a" }] })).await;

@@ -70,6 +70,11 @@ test('collectionAccess: what is asked of the host', async () => {
       { query: { a: 1 }, update: { $inc: { n: 1 } }, options: { multi: true, upsert: true }, ...who }],
     ['updateAsync({ a: 1 }, { $pull: { t: /x/ } })', 'update',
       { query: { a: 1 }, update: { $pull: { t: { $regex: 'x', $options: '' } } }, options: {}, ...who }],
+    ["updateAsync({}, { $set: { 'a.$[x]': 1 } }, { multi: true, arrayFilters: [{ x: /y/i }] })", 'update',
+      { query: {}, update: { $set: { 'a.$[x]': 1 } }, options: { multi: true, arrayFilters: [{ x: { $regex: 'y', $options: 'i' } }] }, ...who }],
+    ["updateAsync({}, { $set: { a: 1 } }, { arrayFilters: null })", 'update', { query: {}, update: { $set: { a: 1 } }, options: {}, ...who }],
+    ["findAndModifyAsync({}, [], { $set: { 'a.$[x]': 1 } }, { arrayFilters: [{ 'x.b': 1 }] })", 'findAndModify',
+      { query: {}, sort: [], update: { $set: { 'a.$[x]': 1 } }, options: { arrayFilters: [{ 'x.b': 1 }] }, ...who }],
     ['removeAsync({ a: 1 })', 'remove', { query: { a: 1 }, options: {} }],
     ['removeAsync({ a: 1 }, { justOne: true })', 'remove', { query: { a: 1 }, options: { single: true } }],
     ['findAndModifyAsync({ a: 1 }, { n: 1 }, { $set: { b: 1 } }, { new: true, fields: { b: 1 } })', 'findAndModify',
@@ -212,7 +217,7 @@ test('hostile: the modules ask and answer the same', async () => {
       modules.requestContext.getCustomRequestProperty('b') + modules.backendContext.getMasterSecret() + modules.kinveyEntity.entity('e')._id);
   } catch (e) { reject(e); } })`;
   const make = `{ regexp: /a.b/i, list: [/x/, 'y'], options: { limit: 1, sort: { a: 1 } }, documents: [{ _id: 'a' }, { _id: 'b' }], document: { _id: 'd' },
-    update: { $set: { a: [1] } }, flags: { upsert: true, new: true }, sort: [['a', 1]], keys: ['k'], initial: { n: 0 }, spec: { a: { min: 2 }, b: { pattern: ['^x'] } },
+    update: { $set: { a: [1] } }, flags: { upsert: true, new: true, arrayFilters: [{ x: /y/ }] }, sort: [['a', 1]], keys: ['k'], initial: { n: 0 }, spec: { a: { min: 2 }, b: { pattern: ['^x'] } },
     object: { a: 1, b: 'y' }, id: null, request: ${REQUEST} }`;
   const results = [];
   for (const which of ['clean', 'hostile']) {

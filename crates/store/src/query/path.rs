@@ -23,6 +23,8 @@ pub(crate) enum Root<'a> {
     Document(&'a Map<String, Value>),
     /// At an element of an array, or at a document that is a value.
     Value(&'a Value),
+    /// At a document whose one field this is.
+    Named(&'a str, &'a Value),
 }
 
 impl Path {
@@ -34,6 +36,15 @@ impl Path {
     /// # Errors
     /// An empty segment, one that begins with `$`, a NUL, or too long a path.
     pub fn parse(text: &str) -> Result<Self, QueryError> {
+        Self::parse_with(text, |_| false)
+    }
+
+    /// As [`Path::parse`], but for parts with a `$` that are a `placeholder` and not the first: there is no array
+    /// for that one.
+    pub(crate) fn parse_with(
+        text: &str,
+        placeholder: fn(&str) -> bool,
+    ) -> Result<Self, QueryError> {
         if text.len() > MAX_BYTES {
             return refuse!("the field name {} is longer than {MAX_BYTES} bytes", shown(text));
         }
@@ -41,11 +52,11 @@ impl Path {
         if segments.len() > MAX_SEGMENTS {
             return refuse!("the field {} has more than {MAX_SEGMENTS} parts", shown(text));
         }
-        for segment in &segments {
+        for (index, segment) in segments.iter().enumerate() {
             if segment.is_empty() {
                 return refuse!("the field name {} is empty or has an empty part", shown(text));
             }
-            if segment.starts_with('$') {
+            if segment.starts_with('$') && (index == 0 || !placeholder(segment)) {
                 return refuse!("the field name {} has a part that begins with $", shown(text));
             }
             if segment.contains('\0') {
@@ -75,12 +86,15 @@ impl Path {
     ) -> bool {
         match (root, self.segments.split_first()) {
             (Root::Value(value), None) => test(Some(value)),
-            (Root::Document(_), None) => test(None),
+            (Root::Document(_) | Root::Named(..), None) => test(None),
             (Root::Value(value), Some((first, rest))) => {
                 onward(member(value, first), rest, fan_out, test)
             }
             (Root::Document(document), Some((first, rest))) => {
                 onward(document.get(first), rest, fan_out, test)
+            }
+            (Root::Named(name, value), Some((first, rest))) => {
+                onward((first == name).then_some(value), rest, fan_out, test)
             }
         }
     }
@@ -110,7 +124,8 @@ fn within(
     onward(member(value, first), rest, fan_out, test)
 }
 
-fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
+/// The field of an object, or the element of an array.
+pub(crate) fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     match value {
         Value::Object(object) => object.get(name),
         Value::Array(array) => position(name).and_then(|at| array.get(at)),
@@ -118,7 +133,8 @@ fn member<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
     }
 }
 
-fn onward(
+/// From what the path has reached so far.
+pub(crate) fn onward(
     found: Option<&Value>,
     rest: &[String],
     fan_out: bool,
@@ -140,27 +156,42 @@ fn across(
     fan_out: bool,
     test: &mut dyn FnMut(Option<&Value>) -> bool,
 ) -> bool {
-    let Some((first, after)) = rest.split_first() else {
+    if rest.is_empty() {
         return fan_out && array.iter().any(|element| test(Some(element))) || test(Some(whole));
-    };
-    let at = position(first);
-    array.iter().enumerate().any(|(index, element)| {
-        if element.is_object() && within(element, rest, fan_out, test) {
-            return true;
-        }
-        if at != Some(index) {
-            return false;
-        }
-        match element {
-            // The position is the end of the path: the element as it is, an array too.
-            element if after.is_empty() => test(Some(element)),
-            Value::Object(_) | Value::Array(_) => within(element, after, fan_out, test),
-            _ => false,
-        }
-    })
+    }
+    array.iter().enumerate().any(|(index, element)| enters(element, index, rest, fan_out, test))
+}
+
+/// Whether `test` holds for a value that the rest of the path (it is not empty) reaches through this element of an
+/// array.
+pub(crate) fn enters(
+    element: &Value,
+    index: usize,
+    rest: &[String],
+    fan_out: bool,
+    test: &mut dyn FnMut(Option<&Value>) -> bool,
+) -> bool {
+    let Some((first, after)) = rest.split_first() else { return false };
+    if element.is_object() && within(element, rest, fan_out, test) {
+        return true;
+    }
+    if position(first) != Some(index) {
+        return false;
+    }
+    match element {
+        // The position is the end of the path: the element as it is, an array too.
+        element if after.is_empty() => test(Some(element)),
+        Value::Object(_) | Value::Array(_) => within(element, after, fan_out, test),
+        _ => false,
+    }
 }
 
 impl Path {
+    /// Of these parts.
+    pub(crate) fn of(segments: Vec<String>) -> Self {
+        Self { segments }
+    }
+
     /// `_id`.
     pub(crate) fn of_id() -> Self {
         Self { segments: vec!["_id".into()] }

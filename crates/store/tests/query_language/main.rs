@@ -4,6 +4,7 @@
 
 mod agree;
 mod alike;
+mod elements;
 mod groups;
 mod operators;
 mod plans;

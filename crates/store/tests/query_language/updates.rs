@@ -8,7 +8,7 @@ use crate::support::document;
 fn updated(update: &Value, of: &Value) -> Result<(Value, bool), String> {
     let mut result = document(of.clone());
     let update = Update::parse(update).map_err(|error| error.to_string())?;
-    let changed = update.apply(&mut result).map_err(|error| {
+    let changed = update.apply(&mut result, &Filter::all()).map_err(|error| {
         assert_eq!(Value::Object(result.clone()), *of, "a refused update changed something");
         error.to_string()
     })?;

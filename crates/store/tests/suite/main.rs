@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 mod apps;
 mod cluster;
 mod concurrent;
+mod elements;
 mod entities;
 mod indexes;
 mod kept;
@@ -115,6 +116,8 @@ suite! {
     modify: change_reads_decides_and_writes, update_one_many_and_upsert, remove_one_and_all,
         find_and_modify_answers_before_or_after, the_id_cannot_be_changed, more_than_a_page,
         pages_end_at_their_bytes;
+    elements: the_one_that_matched_is_changed_in_each_document, those_a_filter_names_are_changed,
+        an_upsert_has_none_that_matched, each_asker_takes_another;
     concurrent: no_update_is_lost, each_finds_another, a_failing_write_takes_no_other_along,
         upserts_insert_once, changes_that_insert_collide, numbers_of_deployments,
         changes_of_an_app_undo_no_deployment;

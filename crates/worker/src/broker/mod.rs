@@ -15,8 +15,8 @@
 //! | `data.geoNear` | `{collection, near: [lng, lat], query?, limit?, maxDistance?, spherical?, distanceMultiplier?}` | `{results: [{dis, obj}], ok: 1}` |
 //! | `data.insert` | `{collection, documents, creator?}` | the documents |
 //! | `data.save` | `{collection, document, creator?}` | the document |
-//! | `data.update` | `{collection, query?, update, options?: {multi, upsert}, creator?}` | `{matched, modified, upserted}` |
-//! | `data.findAndModify` | `{collection, query?, sort?, update?, options?: {new, remove, upsert, fields}, creator?}` | a document or null |
+//! | `data.update` | `{collection, query?, update, options?: {multi, upsert, arrayFilters}, creator?}` | `{matched, modified, upserted}` |
+//! | `data.findAndModify` | `{collection, query?, sort?, update?, options?: {new, remove, upsert, fields, arrayFilters}, creator?}` | a document or null |
 //! | `data.remove` | `{collection, query?, options?: {single}}` | how many |
 //! | `data.collectionExists` | `{collection}` | whether |
 //! | `email.send`, `push.send`, `push.broadcast` | as crates/guest/js/services.js says | nothing yet: an error |

@@ -39,17 +39,24 @@ impl Test {
             Self::Size(size) => {
                 found.and_then(Value::as_array).is_some_and(|array| array.len() as u64 == *size)
             }
-            Self::Element(node) => found.and_then(Value::as_array).is_some_and(|array| {
-                array.iter().any(|element| node.matches(Root::Value(element)))
-            }),
-            Self::Object(node) => found.and_then(Value::as_array).is_some_and(|array| {
-                array.iter().any(|element| {
-                    (element.is_object() || element.is_array())
-                        && node.matches(Root::Value(element))
-                })
-            }),
+            Self::Element(_) | Self::Object(_) => found
+                .and_then(Value::as_array)
+                .is_some_and(|array| array.iter().any(|element| self.takes(element))),
             Self::Near(near) => found.is_some_and(|value| near.reaches(value)),
             Self::Within(shape) => found.is_some_and(|value| shape.holds(value)),
+        }
+    }
+}
+
+impl Test {
+    /// Whether an `$elemMatch` matches this element.
+    pub(super) fn takes(&self, element: &Value) -> bool {
+        match self {
+            Self::Element(node) => node.matches(Root::Value(element)),
+            Self::Object(node) => {
+                (element.is_object() || element.is_array()) && node.matches(Root::Value(element))
+            }
+            _ => false,
         }
     }
 }

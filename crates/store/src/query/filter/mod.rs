@@ -1,12 +1,15 @@
 //! Which documents: a filter as types.
 
+mod array;
 mod eval;
 mod geo;
 mod parse;
+mod position;
 mod regex;
 
 use serde_json::{Value, json};
 
+pub(crate) use self::array::{ArrayFilter, is_name};
 pub(crate) use self::geo::{Near, Point, Shape, distance};
 pub(crate) use self::regex::Pattern;
 use super::Document;
@@ -130,6 +133,13 @@ impl Filter {
     #[must_use]
     pub fn matches(&self, document: &Document) -> bool {
         self.node.matches(Root::Document(document))
+    }
+
+    /// Where in the array at this path the first element is that this filter has matched the document by.
+    /// Positions on the way to the array are parts of the path. A negation or an `$or` of several matches by
+    /// none; of several conditions on the array the last decides.
+    pub(crate) fn position(&self, document: &Document, array: &[String]) -> Option<usize> {
+        self.node.position(document, array)
     }
 
     pub(crate) fn matches_value(&self, document: &Value) -> bool {

@@ -37,6 +37,12 @@ pub(super) fn pulled(value: &Value) -> Result<Element, QueryError> {
     }
 }
 
+/// The filters of an update's elements: together they are as large as one query may be.
+pub(super) fn array_filters(values: &[Value]) -> Result<Vec<Node>, QueryError> {
+    let mut parser = Parser { depth: MAX_DEPTH, conditions: MAX_CONDITIONS };
+    values.iter().map(|value| parser.document(value, Place::Inside)).collect()
+}
+
 /// A filter that was parsed before.
 pub(super) fn trusted(value: &Value) -> Result<Node, QueryError> {
     Parser { depth: 100, conditions: TRUSTED }.document(value, Place::Top)

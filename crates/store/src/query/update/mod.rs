@@ -2,6 +2,7 @@
 
 mod apply;
 mod array;
+mod elements;
 mod number;
 mod parse;
 mod place;
@@ -9,7 +10,7 @@ mod place;
 use serde_json::{Map, Number, Value};
 
 use super::error::{QueryError, refuse};
-use super::filter::{Element, Node, Test};
+use super::filter::{ArrayFilter, Element, Node, Test};
 use super::path::Path;
 use super::{Document, Filter, SortKey};
 
@@ -26,7 +27,8 @@ pub struct Update {
 #[derive(Clone, Debug, PartialEq)]
 enum What {
     Replace(Document),
-    Change(Vec<(Path, Operation)>),
+    /// What happens where, and which elements the names in the paths stand for.
+    Change(Vec<(Path, Operation)>, Vec<ArrayFilter>),
 }
 
 /// What happens at one path.
@@ -77,23 +79,36 @@ enum Bits {
 }
 
 impl Update {
-    /// Reads a replacement document, or an object of operators.
+    /// Reads a replacement document, or an object of operators. Their paths may stand for elements of arrays:
+    /// `lines.$.price`, `lines.$[].price`.
     ///
     /// # Errors
-    /// An operator that is unknown or given what it does not take, operators mixed with fields, or two changes
-    /// to one field.
+    /// An operator that is unknown or given what it does not take, operators mixed with fields, two changes to
+    /// one field, or a `$` where there can be none.
     pub fn parse(value: &Value) -> Result<Self, QueryError> {
-        Ok(Self { what: parse::update(value)? })
+        Self::parse_filtered(value, &Value::Null)
+    }
+
+    /// As [`Update::parse`], with MongoDB's `arrayFilters` (`null` is none): the list that says which elements a
+    /// `$[name]` stands for.
+    ///
+    /// # Errors
+    /// As [`Update::parse`]; a filter that has no name or several, or whose name is another's, or is not used; a
+    /// name without a filter; filters for a replacement.
+    pub fn parse_filtered(value: &Value, array_filters: &Value) -> Result<Self, QueryError> {
+        Ok(Self { what: parse::update(value, ArrayFilter::parse_all(array_filters)?)? })
     }
 
     /// Changes the document, or leaves it as it is and says why; `true` if it differs now. A replacement leaves
-    /// `_id`; everything else (`_acl`, `_kmd`) is replaced.
+    /// `_id`; everything else (`_acl`, `_kmd`) is replaced. The filter is the one that has found the document: it
+    /// says which element a `$` is.
     ///
     /// # Errors
-    /// An operator that does not fit a field's type, a change of `_id`, or a document that nests too deep.
-    pub fn apply(&self, document: &mut Document) -> Result<bool, QueryError> {
+    /// An operator that does not fit a field's type, a change of `_id`, or a document that nests too deep; a `$`
+    /// or `$[…]` that stands for nothing, for more than an update may change, or for what it changes elsewhere.
+    pub fn apply(&self, document: &mut Document, filter: &Filter) -> Result<bool, QueryError> {
         let mut next = document.clone();
-        self.change(&mut next, false)?;
+        self.change(&mut next, Some(filter))?;
         match (document.get("_id"), next.get("_id")) {
             (Some(old), Some(new)) if old == new => {}
             (None, _) => {}
@@ -109,7 +124,7 @@ impl Update {
     /// It has no `_id` if neither says one.
     ///
     /// # Errors
-    /// As [`Update::apply`]; and an `_id` that is not the filter's.
+    /// As [`Update::apply`]; an `_id` that is not the filter's; and any `$`, as no element was found.
     pub fn on_insert(&self, filter: &Filter) -> Result<Document, QueryError> {
         let mut document = Map::new();
         match &self.what {
@@ -118,14 +133,14 @@ impl Update {
                     document.insert("_id".into(), id.1.clone());
                 }
             }
-            What::Change(_) => {
+            What::Change(..) => {
                 for (path, value) in equalities(filter.node()) {
                     place::set(&mut document, path, value.clone())?;
                 }
             }
         }
         let id = document.get("_id").cloned();
-        self.change(&mut document, true)?;
+        self.change(&mut document, None)?;
         if id.is_some() && document.get("_id") != id.as_ref() {
             return refuse!("_id cannot be changed");
         }
@@ -139,7 +154,8 @@ impl Update {
         matches!(self.what, What::Replace(_))
     }
 
-    fn change(&self, document: &mut Document, insert: bool) -> Result<(), QueryError> {
+    /// Without the filter that has found the document, an upsert makes it.
+    fn change(&self, document: &mut Document, found_by: Option<&Filter>) -> Result<(), QueryError> {
         match &self.what {
             What::Replace(next) => {
                 let id = document.get("_id").cloned();
@@ -150,9 +166,9 @@ impl Update {
                     document.shift_insert(0, "_id".into(), id);
                 }
             }
-            What::Change(changes) => {
-                for (path, operation) in changes {
-                    operation.apply(document, path, insert)?;
+            What::Change(changes, filters) => {
+                for (path, operation) in elements::resolve(changes, filters, document, found_by)? {
+                    operation.apply(document, &path, found_by.is_none())?;
                 }
             }
         }

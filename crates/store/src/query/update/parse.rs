@@ -2,21 +2,24 @@
 
 use serde_json::{Map, Number, Value};
 
-use super::{Bits, Operation, Order, Push, What};
+use super::{Bits, Operation, Order, Push, What, elements};
 use crate::query::error::{QueryError, refuse, shown};
-use crate::query::filter::Filter;
+use crate::query::filter::{ArrayFilter, Filter};
 use crate::query::path::Path;
 use crate::query::sort::SortKey;
 
 /// Changes of one update.
 const MAX_CHANGES: usize = 1000;
 
-pub(super) fn update(value: &Value) -> Result<What, QueryError> {
+pub(super) fn update(value: &Value, filters: Vec<ArrayFilter>) -> Result<What, QueryError> {
     let Some(object) = value.as_object() else {
         return refuse!("an update is an object of operators, or a whole document");
     };
     let operators = object.keys().filter(|name| name.starts_with('$')).count();
     if operators == 0 {
+        if !filters.is_empty() {
+            return refuse!("array filters need operators such as $set, not a whole document");
+        }
         return Ok(What::Replace(object.clone()));
     }
     if operators < object.len() {
@@ -28,7 +31,7 @@ pub(super) fn update(value: &Value) -> Result<What, QueryError> {
             return refuse!("{} takes an object of fields", known(operator)?);
         };
         for (name, operand) in fields {
-            let path = Path::parse(name)?;
+            let path = elements::path(operator, name)?;
             let operation = operation(operator, &path, operand)?;
             changes.push((path, operation));
         }
@@ -37,8 +40,9 @@ pub(super) fn update(value: &Value) -> Result<What, QueryError> {
     if changes.len() > MAX_CHANGES {
         return refuse!("the update has more than {MAX_CHANGES} changes");
     }
-    conflicts(&changes)?;
-    Ok(What::Change(changes))
+    conflicts(changes.iter().map(|(path, operation)| (path, operation)))?;
+    elements::check(&changes, &filters)?;
+    Ok(What::Change(changes, filters))
 }
 
 fn known(operator: &str) -> Result<&str, QueryError> {
@@ -189,8 +193,10 @@ fn bits(operand: &Value) -> Result<Vec<(Bits, i64)>, QueryError> {
 }
 
 /// Two changes at one path, or at one inside the other, have no order between them.
-fn conflicts(changes: &[(Path, Operation)]) -> Result<(), QueryError> {
-    let mut paths: Vec<&[String]> = Vec::with_capacity(changes.len());
+pub(super) fn conflicts<'a>(
+    changes: impl Iterator<Item = (&'a Path, &'a Operation)>,
+) -> Result<(), QueryError> {
+    let mut paths: Vec<&[String]> = Vec::new();
     for (path, operation) in changes {
         paths.push(path.segments());
         if let Operation::Rename(target) = operation {

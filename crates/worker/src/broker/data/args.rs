@@ -114,6 +114,8 @@ pub(super) struct Update {
 pub(super) struct UpdateOptions {
     pub(super) multi: bool,
     pub(super) upsert: bool,
+    #[serde(rename = "arrayFilters")]
+    pub(super) array_filters: Value,
 }
 
 #[derive(Deserialize)]
@@ -138,6 +140,8 @@ pub(super) struct ModifyOptions {
     pub(super) remove: bool,
     pub(super) upsert: bool,
     pub(super) fields: Value,
+    #[serde(rename = "arrayFilters")]
+    pub(super) array_filters: Value,
 }
 
 #[derive(Deserialize)]

@@ -76,17 +76,20 @@ impl Data {
     pub(super) async fn update(&self, app: &str, args: &str) -> Result<String, Failure> {
         let args: args::Update = read(args)?;
         let at = writable(app, &args.collection)?;
-        let args::UpdateOptions { multi, upsert } = args.options;
+        let args::UpdateOptions { multi, upsert, array_filters } = args.options;
         if upsert {
             no_new_users(at)?;
         }
         let filter = super::geo::parse(&args.query)?;
         let updated = if has_operators(&args.update) {
-            let update = stamped(at, &args.update, &args.query, args.creator.as_deref())?;
+            let creator = args.creator.as_deref();
+            let update = stamped(at, &args.update, &array_filters, &args.query, creator)?;
             let how = UpdateHow { multi, upsert };
             self.store.update(at, &filter, &update, how).await?
         } else if multi {
             return Err(refused("an update of many documents needs operators such as $set"));
+        } else if names_elements(&array_filters) {
+            return Err(refused("arrayFilters need operators such as $set"));
         } else {
             let Value::Object(document) = args.update else {
                 return Err(refused("the update is not an object"));
@@ -150,11 +153,15 @@ impl Data {
     pub(super) async fn find_and_modify(&self, app: &str, args: &str) -> Result<String, Failure> {
         let args: args::FindAndModify = read(args)?;
         let at = writable(app, &args.collection)?;
-        let args::ModifyOptions { new, remove, upsert, fields } = args.options;
+        let args::ModifyOptions { new, remove, upsert, fields, array_filters } = args.options;
         let action = if remove {
+            if names_elements(&array_filters) {
+                return Err(refused("arrayFilters need operators such as $set, and not remove"));
+            }
             Modify::Remove
         } else if has_operators(&args.update) {
-            Modify::Update(stamped(at, &args.update, &args.query, args.creator.as_deref())?)
+            let creator = args.creator.as_deref();
+            Modify::Update(stamped(at, &args.update, &array_filters, &args.query, creator)?)
         } else {
             return Err(refused("findAndModify needs operators such as $set, or remove"));
         };
@@ -219,10 +226,20 @@ fn has_operators(update: &Value) -> bool {
     update.as_object().is_some_and(|update| update.keys().any(|name| name.starts_with('$')))
 }
 
+/// Whether there are array filters. An empty list of them names nothing that an update could miss.
+fn names_elements(array_filters: &Value) -> bool {
+    match array_filters {
+        Value::Null => false,
+        Value::Array(filters) => !filters.is_empty(),
+        _ => true,
+    }
+}
+
 /// An update of operators with the metadata's in it.
 fn stamped(
     at: Place<'_>,
     update: &Value,
+    array_filters: &Value,
     query: &Value,
     creator: Option<&str>,
 ) -> Result<Update, Failure> {
@@ -237,7 +254,7 @@ fn stamped(
     }
     let mut update = update.clone();
     metadata::stamp(&mut update, query, creator, &metadata::now());
-    Ok(Update::parse(&update)?)
+    Ok(Update::parse_filtered(&update, array_filters)?)
 }
 
 fn no_new_users(at: Place<'_>) -> Result<(), Failure> {
