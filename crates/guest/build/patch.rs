@@ -1,9 +1,11 @@
-//! What is changed in quickjs.c before it is compiled. The changed file exists in the build folder only.
+//! What is changed in quickjs.c and libregexp.c before they are compiled. The changed files exist in the build folder
+//! only.
 //! Each change names the exact text it replaces, so that another version of the source fails the build
 //! instead of silently going without.
 
 mod interpreter;
 mod json;
+mod search;
 
 use std::fs;
 use std::path::Path;
@@ -156,5 +158,9 @@ pub(crate) fn patch(source: &Source, out: &Path) -> Result<(), String> {
         .chain(json::QUOTING)
         .chain([(types, counts.as_str())]);
     let engine = patch_counts(&changed(source, "quickjs.c", changes)?)?;
-    fs::write(out.join("quickjs.c"), engine).map_err(|e| e.to_string())
+    let expressions = changed(source, "libregexp.c", search::SEARCHING)?;
+    for (name, text) in [("quickjs.c", engine), ("libregexp.c", expressions)] {
+        fs::write(out.join(name), text).map_err(|e| e.to_string())?;
+    }
+    Ok(())
 }
