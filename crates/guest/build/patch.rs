@@ -5,6 +5,7 @@
 
 mod interpreter;
 mod json;
+mod properties;
 mod search;
 
 use std::fs;
@@ -155,6 +156,7 @@ pub(crate) fn patch(source: &Source, out: &Path) -> Result<(), String> {
         .map(|(from, to)| (from.as_str(), to.as_str()))
         .chain(CHANGED)
         .chain(interpreter::INTERPRETER)
+        .chain(properties::PROPERTIES)
         .chain(json::QUOTING)
         .chain([(types, counts.as_str())]);
     let engine = patch_counts(&changed(source, "quickjs.c", changes)?)?;
