@@ -1,6 +1,12 @@
-//! What is changed in quickjs.c before it is compiled. The changed file exists in the build folder only.
+//! What is changed in quickjs.c and libregexp.c before they are compiled. The changed files exist in the build folder
+//! only.
 //! Each change names the exact text it replaces, so that another version of the source fails the build
 //! instead of silently going without.
+
+mod interpreter;
+mod json;
+mod properties;
+mod search;
 
 use std::fs;
 use std::path::Path;
@@ -50,78 +56,6 @@ const CHANGED: [(&str, &str); 5] = [
         "            backtrace_barrier = b->backtrace_barrier;\n        }\n\n        if (has_prepare) {\n",
         "            backtrace_barrier = b->backtrace_barrier;\n        }\n\n        \
          if (lode_is_own_frame(ctx, sf))\n            continue;\n        if (has_prepare) {\n",
-    ),
-];
-
-/// JSON.stringify writes names and strings to where its output gathers, what needs no escape in one piece
-/// (as json_parse_string reads it), instead of making a string of each first: names and texts are most of
-/// what an answer has.
-const QUOTING: [(&str, &str); 6] = [
-    (
-        "static JSValue JS_ToQuotedString(JSContext *ctx, JSValueConst val1)\n{\n    JSValue val;\n    \
-         JSString *p;\n    int i;\n    uint32_t c;\n    StringBuffer b_s, *b = &b_s;\n    char buf[16];\n\n    \
-         val = JS_ToStringCheckObject(ctx, val1);\n    if (JS_IsException(val))\n        return val;\n    \
-         p = JS_VALUE_GET_STRING(val);\n\n    if (string_buffer_init(ctx, b, p->len + 2))\n        goto fail;\n",
-        r#"static int lode_quote(JSContext *ctx, StringBuffer *b, JSValueConst val1)
-{
-    JSValue val;
-    JSString *p;
-    int i;
-    uint32_t c;
-    char buf[16];
-
-    val = JS_ToStringCheckObject(ctx, val1);
-    if (JS_IsException(val))
-        return -1;
-    p = JS_VALUE_GET_STRING(val);
-"#,
-    ),
-    (
-        "    for(i = 0; i < p->len; ) {\n        c = string_getc(p, &i);\n        switch(c) {\n        case '\\t':\n",
-        r#"    for(i = 0; i < p->len; ) {
-        if (!p->is_wide_char) {
-            const uint8_t *plain = str8(p) + i, *end = str8(p) + p->len, *at = plain;
-            while (at < end && *at >= 32 && *at != '"' && *at != '\\')
-                at++;
-            if (at > plain) {
-                if (string_buffer_write8(b, plain, at - plain))
-                    goto fail;
-                i += at - plain;
-                continue;
-            }
-        }
-        c = string_getc(p, &i);
-        switch(c) {
-        case '\t':
-"#,
-    ),
-    (
-        "    if (string_buffer_putc8(b, '\\\"'))\n        goto fail;\n    JS_FreeValue(ctx, val);\n    \
-         return string_buffer_end(b);\n fail:\n    JS_FreeValue(ctx, val);\n    string_buffer_free(b);\n    \
-         return JS_EXCEPTION;\n",
-        "    if (string_buffer_putc8(b, '\"'))\n        goto fail;\n    JS_FreeValue(ctx, val);\n    \
-         return 0;\n fail:\n    JS_FreeValue(ctx, val);\n    return -1;\n",
-    ),
-    (
-        "static JSValue JS_ToQuotedStringFree(JSContext *ctx, JSValue val) {\n    \
-         JSValue r = JS_ToQuotedString(ctx, val);\n    JS_FreeValue(ctx, val);\n    return r;\n}\n",
-        "",
-    ),
-    (
-        "                    prop = JS_ToQuotedStringFree(ctx, prop);\n                    \
-         if (JS_IsException(prop)) {\n                        JS_FreeValue(ctx, v);\n                        \
-         goto exception;\n                    }\n                    \
-         string_buffer_concat_value(jsc->b, sep);\n                    \
-         string_buffer_concat_value(jsc->b, prop);\n",
-        "                    string_buffer_concat_value(jsc->b, sep);\n                    \
-         if (lode_quote(ctx, jsc->b, prop)) {\n                        JS_FreeValue(ctx, v);\n                        \
-         goto exception;\n                    }\n",
-    ),
-    (
-        "        val = JS_ToQuotedStringFree(ctx, val);\n        if (JS_IsException(val))\n            \
-         goto exception;\n        goto concat_value;\n",
-        "        if (lode_quote(ctx, jsc->b, val))\n            goto exception;\n        \
-         JS_FreeValue(ctx, val);\n        return 0;\n",
     ),
 ];
 
@@ -194,25 +128,41 @@ fn patch_counts(text: &str) -> Result<String, String> {
     Ok(patched)
 }
 
-pub(crate) fn patch(source: &Source, out: &Path) -> Result<(), String> {
-    let path = source.quickjs.join("quickjs.c");
+/// The text of one of the engine's files with all of `changes` made.
+fn changed<'a>(
+    source: &Source,
+    name: &str,
+    changes: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<String, String> {
+    let path = source.quickjs.join(name);
     let mut text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let mut replace = |from: &str, to: &str| {
+    for (from, to) in changes {
         if text.matches(from).count() != 1 {
             return Err(format!("{}: build/patch.rs expects this once: {from}", path.display()));
         }
         text = text.replace(from, to);
-        Ok(())
-    };
-    for (result, signature) in REPLACED {
-        let definition = format!("\n{result}{signature}\n{{");
-        replace(&definition, &format!("\n{result}replaced_{signature}\n{{"))?;
     }
-    for (from, to) in CHANGED.into_iter().chain(QUOTING) {
-        replace(from, to)?;
-    }
+    Ok(text)
+}
+
+pub(crate) fn patch(source: &Source, out: &Path) -> Result<(), String> {
+    let renamed = REPLACED.map(|(result, signature)| {
+        (format!("\n{result}{signature}\n{{"), format!("\n{result}replaced_{signature}\n{{"))
+    });
     let types = "#define JS_GC_TYPE(p) ";
-    replace(types, &format!("{COUNTS}{types}"))?;
-    let text = patch_counts(&text)?;
-    fs::write(out.join("quickjs.c"), text).map_err(|e| e.to_string())
+    let counts = format!("{COUNTS}{types}");
+    let changes = renamed
+        .iter()
+        .map(|(from, to)| (from.as_str(), to.as_str()))
+        .chain(CHANGED)
+        .chain(interpreter::INTERPRETER)
+        .chain(properties::PROPERTIES)
+        .chain(json::QUOTING)
+        .chain([(types, counts.as_str())]);
+    let engine = patch_counts(&changed(source, "quickjs.c", changes)?)?;
+    let expressions = changed(source, "libregexp.c", search::SEARCHING)?;
+    for (name, text) in [("quickjs.c", engine), ("libregexp.c", expressions)] {
+        fs::write(out.join(name), text).map_err(|e| e.to_string())?;
+    }
+    Ok(())
 }

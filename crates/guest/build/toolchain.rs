@@ -57,7 +57,7 @@ pub(crate) fn compile(source: &Source, out: &Path) -> Result<PathBuf, String> {
         // c/lode.c includes quickjs.c: one unit, so that the glue reaches engine internals no public
         // header names (the random state) and clang inlines across them.
         glue,
-        source.quickjs.join("libregexp.c"),
+        out.join("libregexp.c"),
         source.quickjs.join("libunicode.c"),
         source.quickjs.join("dtoa.c"),
         source.shim.clone(),

@@ -93,6 +93,7 @@ void lode_init(void) {
     JS_SetMaxStackSize(rt, LODE_JS_STACK_BYTES);
     JS_SetGCThreshold(rt, LODE_GC_FIRST_BYTES);
     ctx = JS_NewContext(rt);
+    lode_name_flags(ctx);
     JS_SetHostPromiseRejectionTracker(rt, track_rejection, NULL);
     JS_SetModuleLoaderFunc2(rt, resolve_module, load_module, NULL, NULL);
     native = new_native_object();
