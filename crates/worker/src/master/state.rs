@@ -104,13 +104,12 @@ impl ChildState {
 
     /// Whether it owes an answer for longer than `patience`, and could have given it.
     pub(super) fn is_silent(&mut self, patience: Duration, now: Instant) -> bool {
-        let first = self.runs.iter().min_by_key(|(_, due)| **due);
-        let Some((run, _)) = first.filter(|(_, due)| **due < now) else {
+        if !self.runs.values().any(|due| *due < now) {
             self.late = None;
             return false;
-        };
+        }
         let waited = self.process.waited().unwrap_or_default();
-        Lateness::is_silent(&mut self.late, *run, waited, patience, now)
+        Lateness::is_silent(&mut self.late, waited, patience, now)
     }
 
     fn has_room(&mut self, now: Instant) -> bool {
