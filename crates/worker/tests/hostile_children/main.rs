@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use lode_child::protocol::{Limit, Limits, Outcome, Source, deploy_limits};
 use lode_worker::broker::{AppContext, Broker};
-use lode_worker::master::{AppName, AppSettings, BuildError, Config, Master, Quota, Report, Task};
+use lode_worker::master::{
+    AppName, AppSettings, BuildError, Config, Master, Quota, Report, Standing, Task,
+};
 use tempfile::TempDir;
 
 struct Bench {
@@ -135,6 +137,21 @@ async fn a_lie_costs_only_the_runs_of_the_child_that_lied() {
     });
     assert!(is_platform(&held.outcome) && is_platform(&lied.outcome), "{held:?} {lied:?}");
     bench.serves_on().await;
+}
+
+#[tokio::test]
+async fn an_app_that_keeps_bringing_its_child_down_is_paused() {
+    let bench = start(1).await;
+    let app = AppName::from("a");
+    for n in 0.. {
+        let report = bench.ask("a", "abort").await;
+        if matches!(bench.master.standing(&app), Some(Standing::Paused { .. })) {
+            break;
+        }
+        assert!(n < 40 && is_platform(&report.outcome), "{n}: {report:?}");
+        bench.serves_on().await;
+    }
+    assert_eq!(bench.master.standing(&"b".into()), Some(Standing::Good));
 }
 
 #[tokio::test]
