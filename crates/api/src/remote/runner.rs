@@ -9,6 +9,7 @@ use axum::response::IntoResponse as _;
 use axum::routing::get;
 use http::header::CONTENT_TYPE;
 use lode_queue::{Answerer, Host, Taken, Taker};
+use lode_worker::Outcome;
 use lode_worker::broker::Origin;
 use lode_worker::master::{Master, Overload, Report, Task};
 use tokio::net::TcpListener;
@@ -172,8 +173,9 @@ async fn one(
         Ok(asked) => asked,
         Err(error) => return unbegun(failed(format!("the task is none: {error}"))),
     };
-    let app = match api.0.apps.at_revision(key, &asked.revision).await {
-        Ok(app) => app,
+    let app = match api.0.apps.at_revision(key, &asked.revision, deadline).await {
+        Ok(Some(app)) => app,
+        Ok(None) => return unbegun(Report::of(Outcome::Expired)),
         Err(error) => return unbegun(failed(format!("the app cannot be loaded: {error:?}"))),
     };
     // Whoever asked knows less, or more, than the store has: it looks again.
