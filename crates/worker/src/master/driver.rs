@@ -248,7 +248,7 @@ impl Driver {
                 FromChild::Call { run, call, name, args } => {
                     let call =
                         HostCall { id: call, name: name.to_owned(), args: protocol::json(args)? };
-                    let Some((app, origin, deadline)) =
+                    let Some((app, origin, deadline, mut over)) =
                         shared.state().called(self.id, run, &call)?
                     else {
                         continue;
@@ -256,8 +256,11 @@ impl Driver {
                     let (shared, id) = (shared.clone(), self.id);
                     tokio::spawn(async move {
                         let number = call.id;
+                        // Nothing is ever sent: it is closed.
+                        let over = async move { drop(over.changed().await) };
+                        let broker = &shared.broker;
                         let reply =
-                            shared.broker.answer(&app.context, &origin, call, deadline).await;
+                            broker.answer_until(&app.context, &origin, call, deadline, over).await;
                         shared.state().replied(id, run, number, &reply);
                     });
                 }

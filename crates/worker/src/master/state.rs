@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use lode_child::frame::Outbox;
 use lode_child::protocol::{
-    HostCall, HostReply, Lie, Limit, Limits, LogLine, MAX_RECORDING, Outcome, RunId, SnapshotId,
-    Start, ToChild, Usage, carried,
+    HostCall, HostError, HostReply, Lie, Limit, Limits, LogLine, MAX_RECORDING, Outcome, RunId,
+    SnapshotId, Start, ToChild, Usage, carried,
 };
 use tokio::net::UnixStream;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::lateness::Lateness;
 use super::penalty::SUSPECT;
@@ -162,6 +162,8 @@ pub(super) struct Flight {
     refused: bool,
     /// What its child says that it takes to run it again.
     recording: Option<Box<str>>,
+    /// Closed when the task is answered, for those of its host calls that have not begun by then.
+    over: watch::Sender<()>,
 }
 
 /// What a run costs its app: processor time in its turns, and what it counts in the penalty box, 0 to 1.
@@ -184,8 +186,9 @@ impl Answer {
     }
 }
 
-/// Whose host call it is, the request behind it, and when its answer is worth nothing any more.
-type Caller = (Arc<App>, Arc<Origin>, Instant);
+/// Whose host call it is, the request behind it, when its answer is worth nothing any more, and what is closed when
+/// its run is over.
+type Caller = (Arc<App>, Arc<Origin>, Instant, watch::Receiver<()>);
 
 pub(super) struct State {
     pub(super) apps: HashMap<AppName, Arc<App>>,
@@ -265,6 +268,7 @@ impl State {
             place: None,
             refused: false,
             recording: None,
+            over: watch::Sender::new(()),
         };
         self.flights.insert(run, flight);
         self.pump(now);
@@ -353,8 +357,9 @@ impl State {
         }
         let deadline = place.since + flight.limits.wall;
         let (app, origin) = (flight.app.clone(), flight.origin.clone());
+        let over = flight.over.subscribe();
         // An app removed meanwhile: its run goes on, and reaches nothing.
-        Ok(self.apps.get(&app).map(|app| (app.clone(), origin, deadline)))
+        Ok(self.apps.get(&app).map(|app| (app.clone(), origin, deadline, over)))
     }
 
     /// Brings the answer of a host call to the run, if it goes on.
