@@ -309,8 +309,10 @@ async fn what_is_taken_after_a_lease_has_ended_is_taken_with_one_that_lasts() {
     // Nobody gets through for longer than a lease, and the host knows before that has ended.
     let pause = ["PAUSE", "3700", "ALL"];
     redis::cmd("CLIENT").arg(&pause).query_async::<()>(&mut connection).await.expect("paused");
-    let fenced = worker.fenced();
+    let (mut fenced, over) = (worker.fenced(), Instant::now() + Duration::from_millis(3800));
     let before = *fenced.borrow();
+    fenced.changed().await.expect("it goes on");
+    tokio::time::sleep_until(over.into()).await;
     let answer = ask(&caller, task("app", "x"));
     let taken = take_one(&mut taker).await;
     // Once in time, and once when it learned that the lease had ended.
@@ -360,14 +362,13 @@ async fn what_counts_an_apps_tasks_lasts_as_long_as_they_do() {
     let (redis, caller, _worker, _taker) = both().await;
     let mut connection = redis.connection().await;
     let enter = async || {
-        let asked = ask(&caller, task("app", "x"));
+        drop(ask(&caller, task("app", "x")));
         tokio::time::sleep(Duration::from_millis(200)).await;
-        asked
     };
-    let _first = enter().await;
+    enter().await;
     let expire = ["{lode}:app:app", "5000"];
     redis::cmd("PEXPIRE").arg(&expire).query_async::<()>(&mut connection).await.expect("set");
-    let _second = enter().await;
+    enter().await;
     let left: i64 =
         redis::cmd("PTTL").arg("{lode}:app:app").query_async(&mut connection).await.expect("ms");
     assert!(left > 43_200_000, "{left} ms");
