@@ -45,6 +45,14 @@ const MAX_SNAPSHOTS: usize = 512;
 /// least busy one: loading a snapshot costs about as much as that many small runs.
 const PREFERENCE: usize = 4;
 
+/// Bytes for a child that may wait for it to read: ten of the largest answers of host calls. What its runs ask for
+/// beyond that is not answered: a script makes more than its child may come to read.
+const MOST_UNSENT: usize = 128 << 20;
+
+/// A child for which more waits reads nothing: it is killed. Only runs to start come beyond [`MOST_UNSENT`], each of
+/// at most 4 MiB, and a child that reads has few of them not begun.
+pub(super) const UNSENT_FOR_NOBODY: usize = 2 * MOST_UNSENT;
+
 /// What whoever finds the worker's queue full is told to wait: a full queue is seconds of work.
 const FULL_FOR: Duration = Duration::from_secs(1);
 
@@ -375,7 +383,12 @@ impl State {
         }
         let Some(child) = self.children.get_mut(&id) else { return };
         if child.runs.contains_key(&run) {
-            let reply = reply.as_ref().map(|json| json.get()).map_err(Clone::clone);
+            let mut reply = reply.as_ref().map(|json| json.get()).map_err(Clone::clone);
+            let size = reply.as_ref().map_or(0, |json| json.len());
+            if child.outbox.len() + size > MOST_UNSENT {
+                let message = "too many answers of host calls wait for the app's runs: try again";
+                reply = Err(HostError { name: "BusyError".into(), message: message.into() });
+            }
             child.send(&ToChild::Reply { run, call, reply }, None);
         }
     }
@@ -565,6 +578,12 @@ impl State {
                 child.send(&ToChild::Unload(snapshot), None);
             }
         }
+    }
+
+    /// Bytes of memory that the runs of a child may have, together.
+    pub(super) fn memory(&self, id: ChildId) -> usize {
+        let runs = self.children.get(&id).into_iter().flat_map(|child| child.runs.keys());
+        runs.filter_map(|run| Some(self.flights.get(run)?.limits.memory)).sum()
     }
 
     /// When something waits that no child's trust group admits: the child of another group with the
