@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use lode_queue::Host;
 use lode_store::{AppRecord, Store};
@@ -50,7 +51,7 @@ pub(crate) struct Apps {
     store: Store,
     master: Master,
     logs: Arc<Logs>,
-    known: RwLock<HashMap<Arc<str>, Arc<App>>>,
+    known: RwLock<Known>,
     /// Loads and changes are rare and take their time: one at a time per app is enough.
     turns: std::sync::Mutex<HashMap<Arc<str>, Arc<Mutex<()>>>>,
     /// Through which other API hosts hear of changes.
@@ -58,6 +59,68 @@ pub(crate) struct Apps {
     /// Workers that share an app's quota; 0 where this is the only one.
     workers: AtomicUsize,
 }
+
+/// The apps that are loaded, and the loads under way.
+#[derive(Default)]
+struct Known {
+    apps: HashMap<Arc<str>, Arc<App>>,
+    /// Whose each is, and whether it may have read what is no more.
+    loads: HashMap<u64, (Arc<str>, bool)>,
+    next: u64,
+}
+
+impl Known {
+    /// An app's, or every app's, record may have changed, or be gone.
+    fn outdate(&mut self, key: Option<&str>) {
+        match key {
+            Some(key) => drop(self.apps.remove(key)),
+            None => self.apps.clear(),
+        }
+        for (name, outdated) in self.loads.values_mut() {
+            *outdated |= key.is_none_or(|key| key == &**name);
+        }
+    }
+
+    /// A load begins, which reads the record after this.
+    fn begin(&mut self, key: &Arc<str>) -> u64 {
+        self.next += 1;
+        self.loads.insert(self.next, (key.clone(), false));
+        self.next
+    }
+}
+
+/// A load under way, until it is dropped.
+struct Load<'a> {
+    known: &'a RwLock<Known>,
+    number: u64,
+}
+
+impl<'a> Load<'a> {
+    fn begin(known: &'a RwLock<Known>, key: &Arc<str>) -> Self {
+        let number = known.write().unwrap_or_else(PoisonError::into_inner).begin(key);
+        Self { known, number }
+    }
+
+    /// Makes what was loaded known, unless it may be no more by now. Returns whether it is.
+    fn done(self, app: &Arc<App>) -> bool {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let is_current = known.loads.get(&self.number).is_some_and(|(_, outdated)| !outdated);
+        if is_current {
+            known.apps.insert(app.key.clone(), app.clone());
+        }
+        is_current
+    }
+}
+
+impl Drop for Load<'_> {
+    fn drop(&mut self) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).loads.remove(&self.number);
+    }
+}
+
+/// How often an app is loaded again that changes while it is loaded: whoever changes it so fast gets what there
+/// was at the last time, and whoever asks next, a load of their own.
+const LOADS: usize = 4;
 
 impl Apps {
     pub(crate) fn new(store: Store, master: Master, logs: Arc<Logs>, host: Option<Host>) -> Self {
@@ -105,38 +168,44 @@ impl Apps {
         loaded
     }
 
-    /// An app, loaded again if what is known is not of this revision. The store may have another by now.
+    /// An app, loaded again if what is known is not of this revision and not what the store has now: a task that
+    /// waited while its app was deployed anew must not have it built for nothing. `None`, if the time is over
+    /// before it could be looked at.
     pub(crate) async fn at_revision(
         &self,
         key: &Arc<str>,
         revision: &str,
-    ) -> Result<Arc<App>, ApiError> {
+        deadline: Instant,
+    ) -> Result<Option<Arc<App>>, ApiError> {
         let at = |app: &Arc<App>| app.revision == revision;
         if let Some(app) = self.known(key).filter(at) {
-            return Ok(app);
+            return Ok(Some(app));
         }
         let turn = self.turn(key);
-        let _turn = turn.lock().await;
-        match self.known(key).filter(at) {
-            Some(app) => Ok(app),
-            None => self.load(key, None).await,
+        let turn = tokio::time::timeout_at(deadline.into(), turn.lock()).await;
+        // Whoever had the turn before may have taken all the time there was.
+        let Some(_turn) = turn.ok().filter(|_| Instant::now() < deadline) else { return Ok(None) };
+        let Some(app) = self.known(key) else { return self.load(key, None).await.map(Some) };
+        if at(&app) {
+            return Ok(Some(app));
         }
+        // What could not be run may be able to by now.
+        if app.broken.is_none() && self.store.app(key).await?.as_ref() == Some(&app.record) {
+            return Ok(Some(app));
+        }
+        self.load(key, None).await.map(Some)
     }
 
     /// An app's, or every app's, record may have changed: it is loaded when it is next asked for.
     pub(crate) fn outdate(&self, key: Option<&str>) {
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        match key {
-            Some(key) => drop(known.remove(key)),
-            None => known.clear(),
-        }
+        self.known.write().unwrap_or_else(PoisonError::into_inner).outdate(key);
     }
 
     /// So many workers share each app's quota from now on.
     pub(crate) fn share(&self, workers: usize) {
         self.workers.store(workers, Ordering::Relaxed);
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        for app in known.values() {
+        for app in known.apps.values() {
             self.master.set_quota(&app.key, self.quota(&app.settings));
         }
     }
@@ -181,14 +250,14 @@ impl Apps {
     }
 
     fn drop_app(&self, key: &str) {
-        self.known.write().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.known.write().unwrap_or_else(PoisonError::into_inner).outdate(Some(key));
         self.turns.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         self.master.remove(&key.into());
         self.logs.forget(key);
     }
 
     fn known(&self, key: &str) -> Option<Arc<App>> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.known.read().unwrap_or_else(PoisonError::into_inner).apps.get(key).cloned()
     }
 
     fn turn(&self, key: &Arc<str>) -> Arc<Mutex<()>> {
@@ -196,7 +265,21 @@ impl Apps {
         turns.entry(key.clone()).or_default().clone()
     }
 
-    async fn load(&self, key: &Arc<str>, fresh: Option<Fresh>) -> Result<Arc<App>, ApiError> {
+    /// Loads an app and makes it known: again, if it was changed or removed meanwhile.
+    async fn load(&self, key: &Arc<str>, mut fresh: Option<Fresh>) -> Result<Arc<App>, ApiError> {
+        let mut left = LOADS;
+        loop {
+            left -= 1;
+            let load = Load::begin(&self.known, key);
+            let app = self.read(key, fresh.take()).await?;
+            if load.done(&app) || left == 0 {
+                return Ok(app);
+            }
+        }
+    }
+
+    /// An app as the store has it now, deployed.
+    async fn read(&self, key: &Arc<str>, fresh: Option<Fresh>) -> Result<Arc<App>, ApiError> {
         let Some(record) = self.store.app(key).await? else {
             // Names that are no app's must not be remembered: clients choose them.
             self.drop_app(key);
@@ -230,10 +313,7 @@ impl Apps {
             }
         }
         app.revision = secret::hex(&digest.finalize());
-        let app = Arc::new(app);
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.insert(key.clone(), app.clone());
-        Ok(app)
+        Ok(Arc::new(app))
     }
 
     async fn deploy(
@@ -345,7 +425,51 @@ fn frame(file: &str, text: &str, line: u32, column: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::frame;
+    use super::*;
+
+    fn app(key: &Arc<str>) -> Arc<App> {
+        let record = AppRecord {
+            key: key.to_string(),
+            name: "an app".into(),
+            app_secret_hash: [1; 32],
+            master_secret_hash: [2; 32],
+            settings: serde_json::json!({}),
+            scheduled: false,
+            active: None,
+            created_ms: 1,
+        };
+        let settings = settings(&record).expect("settings");
+        Arc::new(App {
+            key: key.clone(),
+            limits: settings.limits.limits(),
+            settings,
+            hooks: Hooks::default(),
+            deployment: None,
+            broken: None,
+            revision: String::new(),
+            record,
+        })
+    }
+
+    #[test]
+    fn what_was_outdated_or_removed_while_it_was_loaded_does_not_come_back() {
+        let known = RwLock::<Known>::default();
+        let (a, b): (Arc<str>, Arc<str>) = ("kid_a".into(), "kid_b".into());
+        let outdate = |key| known.write().expect("no panic").outdate(key);
+        let is_known = |key| known.read().expect("no panic").apps.contains_key(key);
+        let loads = [Load::begin(&known, &a), Load::begin(&known, &b)];
+        outdate(Some("kid_a"));
+        let [load_a, load_b] = loads;
+        assert!(!load_a.done(&app(&a)) && load_b.done(&app(&b)));
+        assert!(!is_known("kid_a") && is_known("kid_b"));
+        let load = Load::begin(&known, &a);
+        outdate(None);
+        assert!(!load.done(&app(&a)));
+        // One that begins after it has read what there is now.
+        assert!(Load::begin(&known, &a).done(&app(&a)));
+        assert!(is_known("kid_a") && !is_known("kid_b"));
+        assert!(known.read().expect("no panic").loads.is_empty());
+    }
 
     #[test]
     fn a_code_frame_marks_the_place() {

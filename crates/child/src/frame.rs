@@ -183,6 +183,7 @@ impl Outbox {
         message: &impl Serialize,
         file: Option<Arc<OwnedFd>>,
     ) -> Result<(), FrameError> {
+        self.compact();
         let start = self.buffer.len();
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.extend([0; PREFIX]);
@@ -197,6 +198,17 @@ impl Outbox {
         self.buffer[start..start + PREFIX].copy_from_slice(&prefix);
         self.files.extend(file.map(|file| (start, file)));
         Ok(())
+    }
+
+    /// Lets go of what is sent, once that is more than what waits: so it costs less than sending it did.
+    fn compact(&mut self) {
+        if self.sent > self.len() {
+            self.buffer.drain(..self.sent);
+            for (at, _) in &mut self.files {
+                *at -= self.sent;
+            }
+            self.sent = 0;
+        }
     }
 
     /// Bytes that wait.
@@ -246,5 +258,48 @@ impl Outbox {
         self.buffer.clear();
         self.buffer.shrink_to(KEEP);
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn an_outbox_that_is_never_empty_holds_what_waits_and_no_more() {
+        let (here, there) = UnixStream::pair().expect("a pair");
+        let (mut outbox, mut inbox) = (Outbox::default(), Inbox::default());
+        let file = Arc::new(OwnedFd::from(here.try_clone().expect("another")));
+        let text = "x".repeat(100_000);
+        let (mut pushed, mut arrived) = (0_u32, 0_u32);
+        let mut hear = |most: u32| {
+            while arrived < most {
+                if let Some(((number, got), mut files)) =
+                    inbox.next::<(u32, &str)>().expect("a message")
+                {
+                    assert_eq!((number, got.len()), (arrived, text.len()));
+                    files.take().expect("its descriptor");
+                    arrived += 1;
+                } else if inbox.fill(there.as_fd()).expect("a socket") == Filled::Nothing {
+                    return arrived;
+                }
+            }
+            arrived
+        };
+        let mut heard = 0;
+        for _ in 0..300 {
+            // Always a few more than are taken.
+            while pushed < heard + 10 {
+                outbox.push(&(pushed, &text), Some(file.clone())).expect("it fits");
+                pushed += 1;
+            }
+            outbox.flush(here.as_fd()).expect("a socket");
+            heard = hear(pushed - 3);
+            assert!(!outbox.is_empty());
+            assert!(outbox.buffer.len() < 3 << 20, "{} bytes are held", outbox.buffer.len());
+        }
+        assert!(heard > 100, "{heard}");
     }
 }

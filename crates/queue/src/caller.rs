@@ -82,7 +82,9 @@ impl Caller {
         let mut given = Given { caller: self, number, entry: None };
         let known = match self.enqueue(number, &mut task).await {
             Ok(Entered::Id(id)) => {
-                given.entry = Some(Waiting { app: task.app.clone(), id, number, bytes });
+                let deadline_ms = self.host.link.redis_ms(task.deadline);
+                let app = task.app.clone();
+                given.entry = Some(Waiting { app, id, number, bytes, deadline_ms });
                 true
             }
             Ok(Entered::No(answer)) => return answer,
@@ -173,6 +175,7 @@ struct Waiting {
     id: String,
     number: u64,
     bytes: usize,
+    deadline_ms: i64,
 }
 
 impl Waiting {
@@ -180,8 +183,10 @@ impl Waiting {
         let outstanding = keys::outstanding(&self.app);
         let member = format!("{}:{}", host.name, self.number);
         let bytes = format!("-{}", self.bytes);
-        let names = [keys::lane_of(&self.app), &outstanding, LOAD];
-        let args = [self.id.as_bytes(), member.as_bytes(), bytes.as_bytes()];
+        let moved = keys::moved(&host.name, &self.number.to_string());
+        let deadline = self.deadline_ms.to_string();
+        let names = [keys::lane_of(&self.app), &outstanding, LOAD, &moved];
+        let args = [self.id.as_bytes(), member.as_bytes(), bytes.as_bytes(), deadline.as_bytes()];
         let until = Instant::now() + TRAVEL;
         matches!(host.link.run(Script::Withdraw, &names, &args, until).await, Ok(Value::Int(1)))
     }

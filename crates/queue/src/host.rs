@@ -1,8 +1,8 @@
 //! A host in the queue: its lease, who else is there, and what becomes of those that are not any more.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use redis::Value;
@@ -77,6 +77,8 @@ pub(crate) struct Inner {
     fence: watch::Sender<u64>,
     /// It could not be renewed in time, and what was given under it is given up.
     fenced: AtomicBool,
+    /// When it was last renewed: the moment of asking, as Redis heard of it later.
+    renewed: Mutex<Instant>,
 }
 
 /// This process in the queue. Cheap to clone.
@@ -120,6 +122,7 @@ impl Host {
             workers: AtomicUsize::new(0),
             fence: watch::Sender::new(0),
             fenced: AtomicBool::new(false),
+            renewed: Mutex::new(Instant::now()),
         });
         let first = inner.beat().await;
         first.map_err(|failure| ConnectError::Refused(format!("{failure:?}")))?;
@@ -191,8 +194,8 @@ impl Inner {
         let ms = LEASE.as_millis().to_string();
         let args: [&[u8]; 4] =
             [self.name.as_bytes(), known.as_bytes(), ms.as_bytes(), LEASES.as_bytes()];
-        let before = now_ms();
-        let until = Instant::now() + Duration::from_millis(500);
+        let (before, asked) = (now_ms(), Instant::now());
+        let until = asked + Duration::from_millis(500);
         let Value::Array(answer) = self.link.run(Script::Heartbeat, &all, &args, until).await?
         else {
             return Err(Failure::Unknown("a heartbeat has no answer".into()));
@@ -202,6 +205,7 @@ impl Inner {
             Some(Value::Int(number)) => number,
             _ => 0,
         };
+        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = asked;
         self.link.clock(before, number());
         let held = number() == 1;
         self.workers.store(usize::try_from(number()).unwrap_or(0), Ordering::Relaxed);
@@ -213,17 +217,34 @@ impl Inner {
         Ok((held, answer.filter_map(|name| text(&name)).collect()))
     }
 
-    /// Renews the lease. If it had ended, what was given under it is given up. Answers for the dead.
-    pub(crate) async fn renew(&self) -> Result<(), Failure> {
+    /// Renews the lease. If it had ended, what was given under it is given up. Has the dead answered for, and
+    /// does not wait for that: how long it takes is no sign of this host's.
+    pub(crate) async fn renew(self: &Arc<Self>) -> Result<(), Failure> {
         let (held, dead) = self.beat().await?;
-        if !self.fenced.swap(false, Ordering::Relaxed) && !held {
+        if !held {
             // This process stood still, or Redis has forgotten it.
             self.fence("the lease had ended");
         }
-        for name in dead {
-            self.reap(&name).await;
+        self.fenced.store(false, Ordering::Relaxed);
+        if !dead.is_empty() {
+            let host = self.clone();
+            tokio::spawn(async move {
+                for name in dead {
+                    host.reap(&name).await;
+                }
+            });
         }
         Ok(())
+    }
+
+    /// Whether it has no lease that it can rely on: it begins nothing.
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.fenced.load(Ordering::Relaxed)
+    }
+
+    /// How often its lease has ended.
+    pub(crate) fn fences(&self) -> u64 {
+        *self.fence.borrow()
     }
 
     fn fence(&self, why: &str) {
@@ -252,18 +273,20 @@ impl Inner {
 }
 
 async fn beat(inner: std::sync::Weak<Inner>) {
-    let mut last = Instant::now();
     loop {
         tokio::time::sleep(BEAT).await;
         let Some(inner) = inner.upgrade() else { return };
-        let asked = Instant::now();
         match tokio::time::timeout(LEASE - MARGIN - BEAT, inner.renew()).await {
-            // The lease runs from when Redis heard of it, which is later.
-            Ok(Ok(())) => last = asked,
+            Ok(Ok(())) => {}
             Ok(Err(failure)) => tracing::warn!(?failure, "the lease was not renewed"),
-            Err(_) => tracing::warn!("the lease was not renewed in time"),
+            Err(_) => {
+                tracing::warn!("the lease was not renewed in time");
+                // It may be the connection that is silent: the next attempt has another.
+                inner.link.suspect();
+            }
         }
-        let is_late = last.elapsed() + BEAT > LEASE - MARGIN;
+        let renewed = *inner.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_late = renewed.elapsed() + BEAT > LEASE - MARGIN;
         if is_late && !inner.fenced.swap(true, Ordering::Relaxed) {
             inner.fence("it could not be renewed");
         }

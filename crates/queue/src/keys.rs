@@ -51,6 +51,12 @@ pub(crate) fn outstanding(app: &str) -> String {
     format!("{OUTSTANDING}{app}")
 }
 
+/// What has become of a task since its caller put it in: the id under which it was handed back, or that it was
+/// taken back. A caller's number is for one task.
+pub(crate) fn moved(host: &str, number: &str) -> String {
+    format!("{{lode}}:moved:{host}:{number}")
+}
+
 pub(crate) fn rate(app: &str) -> String {
     format!("{{lode}}:rate:{app}")
 }

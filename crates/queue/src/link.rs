@@ -279,7 +279,7 @@ impl Link {
 
     /// Another connection broke, so this one may have: what is sent on a broken one cannot be told from what
     /// has run. What is under way on it goes on.
-    fn suspect(&self) {
+    pub(crate) fn suspect(&self) {
         self.live.send_if_modified(|live| live.take().is_some());
     }
 
@@ -317,6 +317,11 @@ impl Reader {
             }
         }
         self.0.as_mut().map(|connection| (connection, is_new))
+    }
+
+    /// The connection, if there is one.
+    pub(crate) fn open(&mut self) -> Option<&mut MultiplexedConnection> {
+        self.0.as_mut()
     }
 
     /// The next one is a new one.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::Value;
+use redis::{RedisError, Value};
 
 use crate::batches::{Batches, Item};
 use crate::entries::{self, Entry};
@@ -20,6 +20,9 @@ const MOST_AT_ONCE: usize = 64;
 /// let go when Redis knows of its end, and not before.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long whoever has no lease waits before the next attempt at one.
+const AGAIN: Duration = Duration::from_millis(50);
+
 type Held = Arc<Mutex<HashSet<(&'static str, String)>>>;
 
 /// Takes tasks in a [`Host`]'s name. One per host.
@@ -28,6 +31,8 @@ pub struct Taker {
     reader: Reader,
     /// Lanes that had something when last read.
     busy: usize,
+    /// Lanes in which this host may have been given more than it has seen, and up to where it has looked.
+    behind: Vec<(&'static str, String)>,
 }
 
 /// Answers what a [`Taker`] took. Cheap to clone.
@@ -45,7 +50,7 @@ impl Taker {
         let common = Item { keys: vec![LOAD.to_owned()], args: Vec::new() };
         let settle = Batches::new(host.link.clone(), Script::Settle, common);
         let answerer = Answerer { host, held: Held::default(), settle };
-        Self { answerer, reader: Reader::default(), busy: 1 }
+        Self { answerer, reader: Reader::default(), busy: 1, behind: Vec::new() }
     }
 
     /// What answers its tasks.
@@ -53,49 +58,99 @@ impl Taker {
         self.answerer.clone()
     }
 
-    /// About `room` tasks, or what there is; none when a second has gone by without any, or the queue
-    /// cannot be reached. Whoever takes a task must [answer](Answerer::answer) it or [give it up](Answerer::give_up).
+    /// About `room` tasks, or what there is; none when a second has gone by without any, the queue
+    /// cannot be reached, or this host has no lease. Whoever takes a task must [answer](Answerer::answer) it or
+    /// [give it up](Answerer::give_up).
     pub async fn take(&mut self, room: usize) -> Vec<Taken> {
         let mut given = Vec::new();
-        let Self { answerer: Answerer { host, .. }, reader, .. } = self;
-        let Some((connection, is_new)) = reader.connection(&host.link).await else { return given };
-        // A Redis that was restarted knows nothing of this host's lease. What was given without one would be
-        // given up as soon as that is noticed.
-        if is_new && let Err(failure) = host.renew().await {
-            tracing::debug!(?failure, "the lease is not renewed yet");
+        let Self { answerer: Answerer { host, .. }, reader, behind, .. } = self;
+        if host.is_fenced() {
+            // The first of a new one is to renew the lease.
             reader.close();
-            return given;
         }
-        // What was given through a connection that broke before it arrived is still this host's.
-        let position = if is_new { "0" } else { ">" };
+        let Some((_, is_new)) = reader.connection(&host.link).await else { return given };
+        if is_new {
+            // A Redis that was restarted knows nothing of this host's lease. What was given without one would
+            // be given up as soon as that is noticed.
+            if let Err(failure) = host.renew().await {
+                tracing::debug!(?failure, "the lease is not renewed yet");
+                reader.close();
+                tokio::time::sleep(AGAIN).await;
+                return given;
+            }
+            // What was given through a connection that broke before it arrived is still this host's.
+            *behind = LANES.map(|lane| (lane, "0".to_owned())).into();
+        }
         // COUNT is per lane; how many lanes have something is guessed from the last time.
         let count = (room / self.busy).clamp(1, MOST_AT_ONCE);
-        let mut ask = redis::cmd("XREADGROUP");
-        ask.arg("GROUP").arg(GROUP).arg(&host.name).arg("COUNT").arg(count);
-        ask.arg("BLOCK").arg(BLOCK.as_millis() as u64).arg("STREAMS").arg(&LANES);
-        ask.arg(&[position; LANES.len()]);
-        match ask.query_async::<Value>(connection).await {
-            Ok(value) => {
-                let streams = entries::streams(value);
+        let fences = host.fences();
+        loop {
+            let is_behind = !self.behind.is_empty();
+            let value = match self.read(count).await {
+                Ok(value) => value,
+                Err(error) => {
+                    self.failed(&error).await;
+                    return given;
+                }
+            };
+            // What arrived without a lease is not begun: others have answered it, or it is read again with one.
+            let host = &self.answerer.host;
+            if host.is_fenced() || host.fences() != fences {
+                self.reader.close();
+                return given;
+            }
+            let streams = entries::streams(value);
+            if is_behind {
+                // Those that have been read to their ends are behind no more.
+                self.behind.retain_mut(|(lane, seen)| {
+                    let list = streams.iter().find(|(name, _)| name == lane);
+                    let last = list.and_then(|(_, list)| list.last());
+                    last.inspect(|last| seen.clone_from(&last.id)).is_some()
+                });
+            } else {
                 self.busy = streams.iter().filter(|(_, list)| !list.is_empty()).count().max(1);
-                for (name, list) in streams {
-                    let Some(lane) = LANES.into_iter().find(|lane| *lane == name) else { continue };
-                    for entry in list {
-                        given.extend(self.receive(lane, entry));
-                    }
+            }
+            for (name, list) in streams {
+                let Some(lane) = LANES.into_iter().find(|lane| *lane == name) else { continue };
+                for entry in list {
+                    given.extend(self.receive(lane, entry));
                 }
             }
-            Err(error) if error.code() == Some("NOGROUP") => {
-                tracing::warn!("the queue was emptied: its groups are made again");
-                match host.link.make_groups(connection).await {
-                    // And reads again as from a new one.
-                    Ok(()) => reader.close(),
-                    Err(error) => reader.broke(&host.link, &error).await,
-                }
+            // All that was read of what it had been given may be in hand.
+            if !is_behind || !given.is_empty() {
+                return given;
             }
+        }
+    }
+
+    /// The next of what this host has been given and may not have seen; when that is all, of what is new.
+    async fn read(&mut self, count: usize) -> Result<Value, RedisError> {
+        let Some(connection) = self.reader.open() else { return Ok(Value::Nil) };
+        let mut ask = redis::cmd("XREADGROUP");
+        ask.arg("GROUP").arg(GROUP).arg(&self.answerer.host.name).arg("COUNT").arg(count);
+        if self.behind.is_empty() {
+            ask.arg("BLOCK").arg(BLOCK.as_millis() as u64).arg("STREAMS").arg(&LANES);
+            ask.arg(&[">"; LANES.len()]);
+        } else {
+            ask.arg("STREAMS");
+            ask.arg(self.behind.iter().map(|(lane, _)| *lane).collect::<Vec<_>>());
+            ask.arg(self.behind.iter().map(|(_, seen)| seen.as_str()).collect::<Vec<_>>());
+        }
+        ask.query_async(connection).await
+    }
+
+    async fn failed(&mut self, error: &RedisError) {
+        let Self { answerer: Answerer { host, .. }, reader, .. } = self;
+        if error.code() != Some("NOGROUP") {
+            return reader.broke(&host.link, error).await;
+        }
+        tracing::warn!("the queue was emptied: its groups are made again");
+        let Some(connection) = reader.open() else { return };
+        match host.link.make_groups(connection).await {
+            // And reads again as from a new one.
+            Ok(()) => reader.close(),
             Err(error) => reader.broke(&host.link, &error).await,
         }
-        given
     }
 
     fn receive(&self, lane: &'static str, entry: Entry) -> Option<Taken> {
@@ -166,18 +221,24 @@ impl Answerer {
         self.settle(ticket, "lost", &[]).await;
     }
 
-    /// Puts a task back that this host was given and has not begun: another may have room for it.
+    /// Puts a task back that this host was given and has not begun: another may have room for it. One that its
+    /// caller has taken back meanwhile is answered as expired.
     pub async fn hand_back(&self, ticket: Ticket, payload: &[u8]) {
         let deadline = ticket.deadline_ms.to_string();
-        let args: [&[u8]; 6] = [
+        let bytes = format!("-{}", ticket.bytes);
+        let args: [&[u8]; 7] = [
             ticket.id.as_bytes(),
             ticket.host.as_bytes(),
             ticket.number.as_bytes(),
             ticket.app.as_bytes(),
             deadline.as_bytes(),
             payload,
+            bytes.as_bytes(),
         ];
-        let keys = [ticket.lane];
+        let (moved, outstanding) =
+            (keys::moved(&ticket.host, &ticket.number), keys::outstanding(&ticket.app));
+        let replies = keys::replies(&ticket.host);
+        let keys = [ticket.lane, &moved, &outstanding, LOAD, &replies];
         let (link, keys, args) = (&self.host.link, &keys, &args);
         self.done_with(&ticket, |until| link.run(Script::HandBack, keys, args, until)).await;
     }

@@ -216,14 +216,7 @@ async fn an_expired_task_is_answered_and_not_given() {
     // Given to a host that does not look at it until it is too late.
     let mut connection = redis.connection().await;
     let worker = redis.join("w", Role::Worker).await;
-    let mut read = redis::cmd("XREADGROUP");
-    read.arg("GROUP").arg("workers").arg("w").arg("COUNT").arg(10).arg("STREAMS");
-    for lane in 0..16 {
-        read.arg(format!("{{lode}}:tasks:{lane}"));
-    }
-    read.arg(&[">"; 16]);
-    let given: redis::Value = read.query_async(&mut connection).await.expect("given");
-    assert_ne!(given, redis::Value::Nil);
+    given_and_never_arrived(&mut connection, 10).await;
     tokio::time::sleep(Duration::from_millis(350)).await;
     // Its first read is of what was given to it before.
     assert!(Taker::new(&worker).take(10).await.is_empty());
@@ -256,6 +249,129 @@ async fn what_was_given_through_a_connection_that_broke_is_not_forgotten() {
     assert!(answerer.answer(seen.remove(0).ticket, b"2").await);
     assert!(matches!(first.await.expect("no panic"), Answer::Answered(a) if a == b"1"));
     assert!(matches!(second.await.expect("no panic"), Answer::Answered(a) if a == b"2"));
+}
+
+/// Has what waits given to "w", and the answer that says so lost on its way.
+async fn given_and_never_arrived(connection: &mut MultiplexedConnection, count: usize) {
+    let mut read = redis::cmd("XREADGROUP");
+    read.arg("GROUP").arg("workers").arg("w").arg("COUNT").arg(count).arg("STREAMS");
+    for lane in 0..16 {
+        read.arg(format!("{{lode}}:tasks:{lane}"));
+    }
+    read.arg(&[">"; 16]);
+    let given: redis::Value = read.query_async(connection).await.expect("given");
+    assert_ne!(given, redis::Value::Nil);
+}
+
+#[tokio::test]
+async fn what_was_given_and_never_arrived_is_found_behind_all_that_is_in_hand() {
+    let (redis, caller, _worker, mut taker) = both().await;
+    let held = 150;
+    let asked: Vec<_> = (0..2 * held).map(|_| ask(&caller, task("app", "x"))).collect();
+    let mut taken = Vec::new();
+    while taken.len() < held {
+        taken.extend(taker.take((held - taken.len()).min(50)).await);
+    }
+    let mut connection = redis.connection().await;
+    let entered = async |connection: &mut MultiplexedConnection| {
+        let load = redis::cmd("HGET").arg(&["{lode}:load", "tasks"]).to_owned();
+        load.query_async::<Option<usize>>(connection).await.expect("a load")
+    };
+    while entered(&mut connection).await != Some(2 * held) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    given_and_never_arrived(&mut connection, 2 * held).await;
+    redis::cmd("CLIENT")
+        .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
+        .query_async::<()>(&mut connection)
+        .await
+        .expect("killed");
+    let until = Instant::now() + Duration::from_secs(10);
+    while taken.len() < 2 * held && Instant::now() < until {
+        taken.extend(taker.take(64).await);
+    }
+    assert_eq!(taken.len(), 2 * held);
+    let answerer = taker.answerer();
+    for taken in taken {
+        let answerer = answerer.clone();
+        tokio::spawn(async move { answerer.answer(taken.ticket, b"y").await });
+    }
+    for answer in asked {
+        assert!(matches!(answer.await.expect("no panic"), Answer::Answered(_)));
+    }
+    all_streams_are_empty(&mut connection).await;
+}
+
+#[tokio::test]
+async fn what_is_taken_after_a_lease_has_ended_is_taken_with_one_that_lasts() {
+    let (redis, caller, worker, mut taker) = both().await;
+    let mut connection = redis.connection().await;
+    // Nobody gets through for longer than a lease, and the host knows before that has ended.
+    let pause = ["PAUSE", "3700", "ALL"];
+    redis::cmd("CLIENT").arg(&pause).query_async::<()>(&mut connection).await.expect("paused");
+    let (mut fenced, over) = (worker.fenced(), Instant::now() + Duration::from_millis(3800));
+    let before = *fenced.borrow();
+    fenced.changed().await.expect("it goes on");
+    tokio::time::sleep_until(over.into()).await;
+    let answer = ask(&caller, task("app", "x"));
+    let taken = take_one(&mut taker).await;
+    // Once in time, and once when it learned that the lease had ended.
+    let fences = *fenced.borrow();
+    assert_eq!(fences, before + 2);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(*fenced.borrow(), fences, "what was taken would have been given up");
+    assert!(taker.answerer().answer(taken.ticket, b"y").await);
+    assert!(matches!(answer.await.expect("no panic"), Answer::Answered(a) if a == b"y"));
+}
+
+#[tokio::test]
+async fn what_was_handed_back_can_be_taken_back() {
+    let (redis, caller, _worker, mut taker) = both().await;
+    // By its deadline, which comes while it waits again: it has not begun, and is not lost.
+    let deadline = Instant::now() + Duration::from_millis(600);
+    let answer = ask(&caller, Task { deadline, ..task("app", "x") });
+    let taken = take_one(&mut taker).await;
+    taker.answerer().hand_back(taken.ticket, &taken.payload).await;
+    let answer = answer.await.expect("no panic");
+    assert!(matches!(answer, Answer::Expired), "{answer:?}");
+    // By its caller, before and after it is handed back.
+    for is_back in [true, false] {
+        let answer = ask(&caller, task("app", "x"));
+        let taken = take_one(&mut taker).await;
+        let answerer = taker.answerer();
+        let back = async || answerer.hand_back(taken.ticket, &taken.payload).await;
+        let leave = async || {
+            answer.abort();
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        };
+        if is_back {
+            back().await;
+            leave().await;
+        } else {
+            leave().await;
+            back().await;
+        }
+        let again = taker.take(10).await;
+        assert!(again.is_empty(), "{is_back}: {again:?}");
+        all_streams_are_empty(&mut redis.connection().await).await;
+    }
+}
+
+#[tokio::test]
+async fn what_counts_an_apps_tasks_lasts_as_long_as_they_do() {
+    let (redis, caller, _worker, _taker) = both().await;
+    let mut connection = redis.connection().await;
+    let enter = async || {
+        drop(ask(&caller, task("app", "x")));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    enter().await;
+    let expire = ["{lode}:app:app", "5000"];
+    redis::cmd("PEXPIRE").arg(&expire).query_async::<()>(&mut connection).await.expect("set");
+    enter().await;
+    let left: i64 =
+        redis::cmd("PTTL").arg("{lode}:app:app").query_async(&mut connection).await.expect("ms");
+    assert!(left > 43_200_000, "{left} ms");
 }
 
 #[tokio::test]

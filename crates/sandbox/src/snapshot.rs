@@ -148,8 +148,13 @@ const MAGIC: &[u8; 8] = b"LODESNP1";
 /// Magic, then the JSON header's length as a little-endian u32.
 const PREFIX: usize = 12;
 
-/// Bytes between two changed pages up to which what lies between them is stored too.
+/// Bytes between two changed pages up to which what lies between them is stored too: more, where there would be
+/// more than [`MAX_EXTENTS`].
 const GAP: usize = 16 * PAGE;
+
+/// Extents of changed pages. Each costs a slot two mappings, of which a process has some 65,000 (Linux:
+/// `vm.max_map_count`): 128 runs of such a snapshot take a quarter of them, whoever made it.
+const MAX_EXTENTS: usize = 64;
 
 /// A header beyond this is no snapshot of ours: one of 10,000 handlers stays below.
 const MAX_HEADER: usize = 4 << 20;
@@ -253,6 +258,9 @@ impl Snapshot {
         let pages = bytes.get(offset..).ok_or(LoadError::Malformed("its pages are missing"))?;
         if header.pages != <[u8; 32]>::from(Sha256::digest(pages)) {
             return Err(LoadError::Malformed("its pages are damaged"));
+        }
+        if header.changed.len() > MAX_EXTENTS {
+            return Err(LoadError::Malformed("its memory is in too many pieces"));
         }
         let mut changed = Vec::with_capacity(header.changed.len());
         for (start, len, stored) in header.changed {
@@ -390,7 +398,15 @@ fn build(
     let memory = guest.memory();
     let size = memory.len();
     let stack = lode_guest::STACK_BYTES as usize;
-    let (extents, pages) = Image::differences(Some(&engine.pristine), memory, stack, GAP);
+    let mut gap = GAP;
+    let (extents, pages) = loop {
+        let (extents, pages) = Image::differences(Some(&engine.pristine), memory, stack, gap);
+        // At the latest with all of the memory in between.
+        if extents.len() <= MAX_EXTENTS || gap > size {
+            break (extents, pages);
+        }
+        gap *= 2;
+    };
     let mut hash = Sha256::new();
     for page in &pages {
         hash.update(page);

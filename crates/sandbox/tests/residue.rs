@@ -362,6 +362,37 @@ fn with_header(snapshot: &Snapshot, change: impl FnOnce(&mut serde_json::Value))
     changed
 }
 
+/// A page in every 17, so that none is stored with the last: 480 pieces, and twice as many mappings per slot.
+#[test]
+fn memory_that_is_spread_out_is_a_snapshot_of_few_pieces() {
+    const SPREAD: &str = "const bytes = new Uint8Array(32 << 20);
+      for (let at = 0; at < bytes.length; at += 17 * 4096) bytes[at] = 1 + at % 251;
+      function onRequest(request, response) {
+        let wrong = 0;
+        for (let at = 0; at < bytes.length; at += 4096)
+          if (bytes[at] !== (at % (17 * 4096) ? 0 : 1 + at % 251)) wrong += 1;
+        response.complete(200, { wrong });
+      }";
+    let snapshot = build_script(support::engine(), SPREAD);
+    let mut pieces = 0;
+    let whole = with_header(&snapshot, |header| {
+        pieces = header["changed"].as_array().expect("a list").len();
+    });
+    assert!((2..=64).contains(&pieces), "{pieces}");
+    let loaded = Snapshot::from_bytes(support::engine(), &whole).expect("the truth");
+    let mut sandbox = Sandbox::new(&loaded, patient()).expect("a sandbox");
+    let invocation = Invocation { handler: 0, request: "{}" };
+    let step = block_on(sandbox.start(&invocation, SEED, NOW));
+    let lode_sandbox::Step::Ended(outcome) = step else { panic!("{step:?}") };
+    let lode_sandbox::Outcome::Completed { body, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(body.as_deref().map(|json| json.get()), Some(r#"{"wrong":0}"#));
+    let spread = with_header(&snapshot, |header| {
+        let pieces = (0..65).map(|n| serde_json::json!([n * 8192, 4096, false]));
+        header["changed"] = pieces.collect();
+    });
+    load(&spread).expect_err("too many pieces");
+}
+
 #[test]
 fn headers_that_lie_are_refused() {
     use serde_json::json;

@@ -160,6 +160,11 @@ impl Liar {
             "descriptors" => self.descriptors(run),
             "exit" => std::process::exit(0),
             "abort" => std::process::abort(),
+            "swell" => loop {
+                // Touched, and never given back.
+                std::mem::forget(std::hint::black_box(vec![1_u8; 1 << 20]));
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            },
             "silence" => loop {
                 std::thread::park();
             },

@@ -40,6 +40,8 @@ pub(crate) enum End {
     Recycled,
     /// It was silent past a deadline.
     Silent,
+    /// It took far more memory than one may, before its runs were over.
+    Memory,
     /// It said what no sound child says.
     Lied,
     /// It tried a forbidden system call.
@@ -53,6 +55,7 @@ impl End {
         match self {
             Self::Recycled => "recycled",
             Self::Silent => "silent",
+            Self::Memory => "memory",
             Self::Lied => "lied",
             Self::Violation => "violation",
             Self::Crashed => "crashed",

@@ -9,10 +9,11 @@ use axum::response::IntoResponse as _;
 use axum::routing::get;
 use http::header::CONTENT_TYPE;
 use lode_queue::{Answerer, Host, Taken, Taker};
+use lode_worker::Outcome;
 use lode_worker::broker::Origin;
 use lode_worker::master::{Master, Overload, Report, Task};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use url::Url;
 
 use super::failed;
@@ -34,6 +35,17 @@ const MOST: usize = 4096;
 /// into the queue: another may have room. Long beside runs of the usual length, which end meanwhile; short beside
 /// a client's patience.
 const HAND_BACK: Duration = Duration::from_millis(500);
+
+/// Tasks in hand from which on those that wait are put back even where there is no other worker: a few apps with
+/// more than they may run would otherwise fill all of [`MOST`] and keep everybody else's in the queue.
+const CROWDED: usize = MOST / 2;
+
+/// Between two reads of a crowded worker. At a task per lane and read no more than 16 * 100 come while one waits for
+/// [`HAND_BACK`], which is less than what is left of [`MOST`].
+const PACE: Duration = Duration::from_millis(5);
+
+/// Tasks of one read of a crowded worker: one per lane.
+const PACED: usize = 16;
 
 /// Connections that ask for metrics at once.
 const MOST_OBSERVERS: usize = 64;
@@ -98,7 +110,13 @@ impl Runner {
                 workers = self.host.workers();
                 self.api.0.apps.share(workers);
             }
-            let room = self.room(&answerer);
+            let mut room = self.room(&answerer);
+            if answerer.held() >= CROWDED {
+                tokio::time::sleep(PACE).await;
+                room = room.min(PACED);
+            }
+            // Subscribed before anything is taken: what is taken as the lease ends learns of it, too.
+            let fenced = self.host.fenced();
             if room == 0 {
                 tokio::select! {
                     () = &mut stop => break,
@@ -114,7 +132,7 @@ impl Runner {
                 () = &mut stop => (take.await, true),
             };
             for task in taken {
-                self.start(task, &answerer, &freed);
+                self.start(task, &answerer, &freed, fenced.clone());
             }
             if stopping {
                 break;
@@ -137,11 +155,15 @@ impl Runner {
             .min(MOST.saturating_sub(held))
     }
 
-    fn start(&self, taken: Taken, answerer: &Answerer, freed: &Arc<Notify>) {
+    fn start(
+        &self,
+        taken: Taken,
+        answerer: &Answerer,
+        freed: &Arc<Notify>,
+        mut fenced: watch::Receiver<u64>,
+    ) {
         let (api, answerer, freed) = (self.api.clone(), answerer.clone(), freed.clone());
-        let mut fenced = self.host.fenced();
-        // Where there is no other worker, nobody else can have it.
-        let patience = if self.host.workers() > 1 { HAND_BACK } else { Duration::MAX };
+        let patience = patience(self.host.workers(), answerer.held());
         tokio::spawn(async move {
             let Taken { app, deadline, payload, ticket, .. } = taken;
             tokio::select! {
@@ -159,6 +181,12 @@ impl Runner {
     }
 }
 
+/// How long a task may wait for its turn here. Where there is no other worker, nobody else can have it, and it
+/// stays unless it is in the way of others.
+fn patience(workers: usize, held: usize) -> Duration {
+    if workers > 1 || held >= CROWDED { HAND_BACK } else { Duration::MAX }
+}
+
 /// What a task comes to; `None` if it was not begun within `patience`.
 async fn one(
     api: &Api,
@@ -172,8 +200,9 @@ async fn one(
         Ok(asked) => asked,
         Err(error) => return unbegun(failed(format!("the task is none: {error}"))),
     };
-    let app = match api.0.apps.at_revision(key, &asked.revision).await {
-        Ok(app) => app,
+    let app = match api.0.apps.at_revision(key, &asked.revision, deadline).await {
+        Ok(Some(app)) => app,
+        Ok(None) => return unbegun(Report::of(Outcome::Expired)),
         Err(error) => return unbegun(failed(format!("the app cannot be loaded: {error:?}"))),
     };
     // Whoever asked knows less, or more, than the store has: it looks again.
@@ -200,4 +229,18 @@ async fn one(
     };
     let report = api.0.master.run_soon(task, patience).await?;
     Some(Done::new(report, budget.left().taken_from(&asked.left)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waiting_tasks_never_fill_a_worker_that_is_alone() {
+        assert_eq!(patience(1, CROWDED - 1), Duration::MAX);
+        assert_eq!(patience(1, CROWDED), HAND_BACK);
+        assert_eq!(patience(2, 0), HAND_BACK);
+        let reads = HAND_BACK.as_millis() / PACE.as_millis();
+        assert!(CROWDED + PACED * usize::try_from(reads).expect("few") < MOST);
+    }
 }

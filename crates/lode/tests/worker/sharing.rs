@@ -87,6 +87,58 @@ async fn an_app_that_keeps_hitting_limits_is_slowed_then_paused_then_released() 
 }
 
 #[tokio::test]
+async fn clients_that_hang_up_do_not_get_an_app_slowed() {
+    let worker = Worker::start(1).await;
+    worker.deploy("app", "function onRequest() { setTimeout(() => {}, 60000); }").await;
+    for _ in 0..40 {
+        let run = worker.run("app", "null");
+        let _ = tokio::time::timeout(Duration::from_millis(20), run).await;
+    }
+    let until = Instant::now() + Duration::from_secs(5);
+    while worker.master.backlog().running > 0 {
+        assert!(Instant::now() < until, "runs go on that nobody waits for");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(worker.master.standing(&"app".into()), Some(Standing::Good));
+}
+
+#[tokio::test]
+async fn what_waits_when_its_app_is_deployed_anew_or_removed_is_told_to_look_again() {
+    const SLOW: &str =
+        "function onRequest(r, response) { setTimeout(() => response.complete(200), 400); }";
+    let worker = Worker::start(1).await;
+    for removed in [false, true] {
+        worker.deploy_with("app", SLOW, |settings| settings.quota.concurrency = 1).await;
+        let runs: Vec<_> =
+            (0..4).map(|_| worker.spawn("app", "null", Duration::from_secs(20))).collect();
+        let until = Instant::now() + Duration::from_secs(5);
+        while worker.master.backlog().waiting < 3 {
+            assert!(Instant::now() < until, "{:?}", worker.master.backlog());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        if removed {
+            worker.master.remove(&"app".into());
+        } else {
+            worker.deploy("app", HELLO).await;
+        }
+        assert_eq!(worker.master.backlog().waiting, 0);
+        let mut ran = 0;
+        for run in runs {
+            let report = run.await.expect("it ran");
+            match report.overload {
+                Some((Overload::NotDeployed, _)) => {}
+                None => {
+                    assert!(report.outcome.is_success(), "{report:?}");
+                    ran += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(ran, 1, "what ran goes on");
+    }
+}
+
+#[tokio::test]
 async fn hogs_hold_up_nobody() {
     let worker = Worker::start(1).await;
     worker.deploy_with("hog", LOOP, |settings| settings.limits.cpu = Duration::from_secs(60)).await;

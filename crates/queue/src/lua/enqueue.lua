@@ -33,8 +33,8 @@ local function enter(lane, app, rate, number, name, deadline, payload, most, per
     redis.call('SET', rate, string.format('%.0f', due + step), 'PX', '10000')
   end
   redis.call('ZADD', app, deadline, ARGV[1] .. ':' .. number)
-  -- A day: no task lives as long, and what is left behind goes by itself.
-  if count == 0 then redis.call('PEXPIRE', app, '86400000') end
+  -- A day: no task lives half as long, and what is left behind goes by itself.
+  if count == 0 or redis.call('PTTL', app) < 43200000 then redis.call('PEXPIRE', app, '86400000') end
   outstanding[app] = count + 1
   local id = redis.call('XADD', lane, '*', 'h', ARGV[1], 'n', number, 'a', name, 'd', deadline, 'p', payload)
   new_tasks = new_tasks + 1

@@ -1,6 +1,20 @@
--- Puts a task that this worker was given and has not begun back, behind what waits.
--- KEYS: lane. ARGV: id, host, number, app, deadline (ms), payload.
+-- Puts a task that this worker was given and has not begun back, behind what waits; one that its caller has taken
+-- back meanwhile is answered as expired.
+-- KEYS: lane, what has become of it, the app's outstanding tasks, the load, its caller's replies.
+-- ARGV: id, host, number, app, deadline (ms), payload, bytes (negative).
 if redis.call('XACK', KEYS[1], 'workers', ARGV[1]) == 0 then return 0 end
 redis.call('XDEL', KEYS[1], ARGV[1])
-redis.call('XADD', KEYS[1], '*', 'h', ARGV[2], 'n', ARGV[3], 'a', ARGV[4], 'd', ARGV[5], 'p', ARGV[6])
+if redis.call('GET', KEYS[2]) == 'withdrawn' then
+  redis.call('DEL', KEYS[2])
+  redis.call('ZREM', KEYS[3], ARGV[2] .. ':' .. ARGV[3])
+  redis.call('HINCRBY', KEYS[4], 'tasks', '-1')
+  redis.call('HINCRBY', KEYS[4], 'bytes', ARGV[7])
+  redis.call('XADD', KEYS[5], 'NOMKSTREAM', '*', 'n', ARGV[3], 'k', 'expired', 'p', '')
+  return 1
+end
+local id = redis.call('XADD', KEYS[1], '*', 'h', ARGV[2], 'n', ARGV[3], 'a', ARGV[4], 'd', ARGV[5], 'p', ARGV[6])
+-- Its caller knows it by its old id. A moment beyond the deadline, as the caller looks then.
+local time = redis.call('TIME')
+local left = tonumber(ARGV[5]) - (time[1] * 1000 + math.floor(time[2] / 1000))
+redis.call('SET', KEYS[2], id, 'PX', string.format('%.0f', math.max(left, 0) + 2000))
 return 1

@@ -1,8 +1,18 @@
--- Takes a task back that no worker was given yet. Answers 1 if it will never run.
--- KEYS: lane, the app's outstanding tasks, the load. ARGV: id, host:number, bytes (negative).
-local given = redis.pcall('XPENDING', KEYS[1], 'workers', ARGV[1], ARGV[1], 1)
-if given.err == nil and #given > 0 then return 0 end
-if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
+-- Takes a task back that no worker has now. Answers 1 if it will never run.
+-- KEYS: lane, the app's outstanding tasks, the load, what has become of it.
+-- ARGV: id, host:number, bytes (negative), deadline (ms).
+local id = redis.call('GET', KEYS[4]) or ARGV[1]
+if id == 'withdrawn' then return 0 end
+local given = redis.pcall('XPENDING', KEYS[1], 'workers', id, id, 1)
+if given.err == nil and #given > 0 then
+  -- Its worker may yet hand it back without having begun it: then it is to go nowhere.
+  local time = redis.call('TIME')
+  local left = tonumber(ARGV[4]) - (time[1] * 1000 + math.floor(time[2] / 1000))
+  redis.call('SET', KEYS[4], 'withdrawn', 'PX', string.format('%.0f', math.max(left, 0) + 2000))
+  return 0
+end
+if redis.call('XDEL', KEYS[1], id) == 0 then return 0 end
+redis.call('DEL', KEYS[4])
 redis.call('ZREM', KEYS[2], ARGV[2])
 redis.call('HINCRBY', KEYS[3], 'tasks', '-1')
 redis.call('HINCRBY', KEYS[3], 'bytes', ARGV[3])

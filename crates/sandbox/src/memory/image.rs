@@ -201,8 +201,9 @@ impl Image {
                 Some(last) if !zero && last.origin != Origin::Zero && start - last.end() <= gap => {
                     last.len = start + PAGE - last.start;
                 }
-                Some(last) if zero && last.origin == Origin::Zero && start == last.end() => {
-                    last.len += PAGE;
+                // What lies between is zero on either side.
+                Some(last) if zero && last.origin == Origin::Zero && start - last.end() <= gap => {
+                    last.len = start + PAGE - last.start;
                 }
                 _ => {
                     let origin = if zero { Origin::Zero } else { Origin::Own(0) };

@@ -25,6 +25,7 @@
 //! | `kv.increment` | `{key, by?}` | the new number |
 //! | `kv.list` | `{prefix?, limit?}` | keys in order, at most 1,000 |
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -104,6 +105,18 @@ impl Broker {
         call: HostCall,
         deadline: Instant,
     ) -> HostReply {
+        self.answer_until(context, origin, call, deadline, std::future::pending()).await
+    }
+
+    /// As [`Broker::answer`], for a run that may be `over` before: what has not begun by then never does.
+    pub(crate) async fn answer_until(
+        &self,
+        context: &AppContext,
+        origin: &Origin,
+        call: HostCall,
+        deadline: Instant,
+        over: impl Future<Output = ()> + Send,
+    ) -> HostReply {
         let args = call.args.get();
         if let (Some(api), "egress.request") = (&origin.own_api, call.name.as_str())
             && let Some(answer) = egress::own::request(&**api, args, deadline.into()).await
@@ -124,7 +137,7 @@ impl Broker {
             },
             ("data", what) => match &self.data {
                 Some(data) => data
-                    .answer(context, what, args, deadline)
+                    .answer(context, what, args, deadline, over)
                     .await
                     .unwrap_or_else(|| Err(unknown(name))),
                 None => Err(missing("a store: no app has data")),

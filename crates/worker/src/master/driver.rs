@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
 use super::process::Death;
-use super::state::{ChildId, ChildState};
+use super::state::{ChildId, ChildState, UNSENT_FOR_NOBODY};
 use super::{Shared, StartError};
 use crate::broker::log::{MAX_LINE, sanitize_bytes};
 use crate::metrics::End;
@@ -27,8 +27,12 @@ const READY_WITHIN: Duration = Duration::from_secs(20);
 /// How often a driver looks for overdue runs, and lets tasks in that found its child full.
 const TICK: Duration = Duration::from_millis(5);
 
-/// Every how many ticks its memory is looked at.
-const MEMORY_TICKS: u32 = 200;
+/// Every how many ticks its memory is looked at: ten times a second, in which a thread takes some 200 MiB.
+const MEMORY_TICKS: u32 = 20;
+
+/// A child with so many times the memory from which on it is to be recycled, and with more beyond that than its runs
+/// may have, is killed: it leaks, or is somebody else's.
+const FAR_ABOVE: usize = 2;
 
 /// Between the end of the inner process, which closes the socket, and that of the outer one.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
@@ -215,11 +219,19 @@ impl Driver {
         if child.is_silent(config.patience, now) {
             return Some(End::Silent);
         }
-        if ticks.is_multiple_of(MEMORY_TICKS)
-            && child.process.resident().is_some_and(|bytes| bytes > config.recycle_above)
-        {
-            child.retiring = true;
+        if child.outbox.len() > UNSENT_FOR_NOBODY {
+            return Some(End::Silent);
         }
+        if ticks.is_multiple_of(MEMORY_TICKS)
+            && let Some(bytes) = child.process.resident()
+        {
+            child.retiring |= bytes > config.recycle_above;
+            let far = config.recycle_above.saturating_mul(FAR_ABOVE);
+            if bytes > far && bytes - config.recycle_above > state.memory(self.id) {
+                return Some(End::Memory);
+            }
+        }
+        let child = state.children.get_mut(&self.id)?;
         child.retiring |= now.saturating_duration_since(child.born) > config.recycle_after;
         if child.retiring && child.runs.is_empty() {
             return Some(End::Recycled);
@@ -248,7 +260,7 @@ impl Driver {
                 FromChild::Call { run, call, name, args } => {
                     let call =
                         HostCall { id: call, name: name.to_owned(), args: protocol::json(args)? };
-                    let Some((app, origin, deadline)) =
+                    let Some((app, origin, deadline, mut over)) =
                         shared.state().called(self.id, run, &call)?
                     else {
                         continue;
@@ -256,8 +268,11 @@ impl Driver {
                     let (shared, id) = (shared.clone(), self.id);
                     tokio::spawn(async move {
                         let number = call.id;
+                        // Nothing is ever sent: it is closed.
+                        let over = async move { drop(over.changed().await) };
+                        let broker = &shared.broker;
                         let reply =
-                            shared.broker.answer(&app.context, &origin, call, deadline).await;
+                            broker.answer_until(&app.context, &origin, call, deadline, over).await;
                         shared.state().replied(id, run, number, &reply);
                     });
                 }

@@ -265,7 +265,8 @@ impl Master {
     }
 
     /// Makes an app runnable, or replaces its deployment and settings. Runs under way go on with what
-    /// they began with.
+    /// they began with; tasks that wait are rejected ([`Overload::NotDeployed`]), as they are for what was
+    /// replaced.
     pub fn deploy(&self, settings: AppSettings, built: &Built) -> std::io::Result<DeploymentId> {
         let (snapshot, path) = self.shared.state().snapshots.reserve();
         // Not under the lock: tasks need not wait for the disk.
@@ -280,9 +281,7 @@ impl Master {
             trust_group: settings.trust_group,
             context: settings.context,
         };
-        if let Some(before) = state.apps.insert(settings.name, Arc::new(app)) {
-            state.drop_snapshot(before.snapshot);
-        }
+        state.set_app(settings.name, app);
         Ok(DeploymentId(snapshot))
     }
 
@@ -307,9 +306,9 @@ impl Master {
         }
     }
 
-    /// Forgets an app. What it has waiting is answered.
+    /// Forgets an app. What it has waiting is rejected ([`Overload::NotDeployed`]).
     pub fn remove(&self, app: &AppName) {
-        self.shared.state().remove_app(app, Instant::now());
+        self.shared.state().remove_app(app);
         self.shared.metrics.forget(app);
     }
 

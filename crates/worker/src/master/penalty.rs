@@ -7,7 +7,12 @@ use std::time::{Duration, Instant};
 const WEIGHT: f64 = 1.0 / 16.0;
 
 /// Faults in a row, or nearly, before anything happens: a deployment's first runs may be unlucky.
-const PATIENCE: u32 = 8;
+const PATIENCE: f64 = 8.0;
+
+/// What a run counts that ended with its child, when other apps had runs there, too: more than [`PAUSE_FROM`],
+/// so that an app which keeps bringing its children down is paused though it never is alone in one; less than
+/// a fault of its own, so that a neighbour is slowed only when nearly half of its runs end so.
+pub(super) const SUSPECT: f64 = 0.7;
 
 /// An app with more faults than this among its runs is slowed: it runs one at a time.
 const SLOW_FROM: f64 = 0.3;
@@ -59,7 +64,7 @@ pub(super) struct Penalty {
     /// Share of faults among recent runs, 0 to 1.
     share: f64,
     /// Faults since it was last moved to another standing.
-    faults: u32,
+    faults: f64,
     slowed: bool,
     last_fault: Option<Instant>,
     until: Option<Instant>,
@@ -80,18 +85,19 @@ impl Penalty {
         since.is_none_or(|since| now.saturating_duration_since(since) >= FORGET)
     }
 
-    pub(super) fn record(&mut self, fault: bool, now: Instant) {
+    /// Counts a run. `fault`: how surely it was at fault, 0 to 1.
+    pub(super) fn record(&mut self, fault: f64, now: Instant) {
         if self.lapsed(now) {
             *self = Self::default();
         }
-        if fault {
+        if fault > 0.0 {
             self.last_fault = Some(now);
         }
-        self.share += WEIGHT * (f64::from(u8::from(fault)) - self.share);
-        self.faults += u32::from(fault);
+        self.share += WEIGHT * (fault - self.share);
+        self.faults += fault;
         if !self.slowed {
             if self.share > SLOW_FROM && self.faults >= PATIENCE {
-                (self.slowed, self.faults) = (true, 0);
+                (self.slowed, self.faults) = (true, 0.0);
             }
         } else if self.share < FORGIVE_BELOW {
             *self = Self::default();
@@ -102,7 +108,7 @@ impl Penalty {
             let pause = FIRST_PAUSE * 2_u32.saturating_pow(self.pauses.min(16));
             self.until = Some(now + pause.min(LONGEST_PAUSE));
             self.pauses += 1;
-            self.faults = 0;
+            self.faults = 0.0;
         }
     }
 }
@@ -114,7 +120,7 @@ mod tests {
     fn after(runs: &[(u32, bool)], penalty: &mut Penalty, now: Instant) -> Standing {
         for (count, fault) in runs {
             for _ in 0..*count {
-                penalty.record(*fault, now);
+                penalty.record(f64::from(u8::from(*fault)), now);
             }
         }
         penalty.standing(now)
@@ -141,6 +147,19 @@ mod tests {
         assert_eq!(penalty.standing(later), Standing::Slowed);
         let left = FIRST_PAUSE * 2;
         assert_eq!(after(&[(8, true)], &mut penalty, later), Standing::Paused { left });
+    }
+
+    #[test]
+    fn an_app_whose_runs_all_end_with_a_shared_child_is_paused_and_a_neighbour_is_not() {
+        let now = Instant::now();
+        let (mut all, mut some) = (Penalty::default(), Penalty::default());
+        for _ in 0..60 {
+            all.record(SUSPECT, now);
+            some.record(SUSPECT, now);
+            after(&[(2, false)], &mut some, now);
+        }
+        assert!(matches!(all.standing(now), Standing::Paused { .. }));
+        assert_eq!(some.standing(now), Standing::Good);
     }
 
     #[test]

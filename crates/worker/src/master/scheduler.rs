@@ -234,8 +234,15 @@ impl Scheduler {
         }
     }
 
-    /// Accounts a run that has ended. `fault`: whether it hit a limit.
-    pub(super) fn ended(&mut self, app: &AppName, cpu: Duration, fault: bool, now: Instant) {
+    /// Takes all that an app has waiting out of its queue.
+    pub(super) fn take_waiting(&mut self, app: &AppName) -> VecDeque<RunId> {
+        let Some(queue) = self.apps.get_mut(app) else { return VecDeque::new() };
+        self.waiting -= queue.waiting.len();
+        std::mem::take(&mut queue.waiting)
+    }
+
+    /// Accounts a run that has ended. `fault`: how surely it was at fault, 0 to 1.
+    pub(super) fn ended(&mut self, app: &AppName, cpu: Duration, fault: f64, now: Instant) {
         if let Some(queue) = self.apps.get_mut(app) {
             queue.running = queue.running.saturating_sub(1);
             let correction = nanos(queue.estimate) - nanos(cpu);
@@ -245,15 +252,6 @@ impl Scheduler {
             queue.penalty.record(fault, now);
         }
         self.activate(app, now);
-    }
-}
-
-impl Scheduler {
-    /// A run of the app may have brought down its child.
-    pub(super) fn suspect(&mut self, app: &AppName, now: Instant) {
-        if let Some(queue) = self.apps.get_mut(app) {
-            queue.penalty.record(true, now);
-        }
     }
 }
 
@@ -302,7 +300,7 @@ mod tests {
             let (app, _, ()) = scheduler.next(now, |_| Some(())).expect("something waits");
             let cost = costs.iter().find(|(name, _)| *name == &*app).expect("known").1;
             *had.entry(app.to_string()).or_default() += cost;
-            scheduler.ended(&app, cost, false, now);
+            scheduler.ended(&app, cost, 0.0, now);
             scheduler.push(&app, RunId(next), now).expect("room");
             next += 1;
         }
@@ -327,7 +325,7 @@ mod tests {
         scheduler.push(&"calm".into(), RunId(1000), now).expect("room");
         let position = (0..500).position(|_| {
             let (app, run, ()) = scheduler.next(now, |_| Some(())).expect("something waits");
-            scheduler.ended(&app, Duration::from_micros(500), false, now);
+            scheduler.ended(&app, Duration::from_micros(500), 0.0, now);
             run == RunId(1000)
         });
         assert!(position.is_some_and(|position| position < 8), "{position:?}");
@@ -345,7 +343,7 @@ mod tests {
         assert!(scheduler.next(now, |_| Some(())).is_some());
         assert!(scheduler.next(now, |_| Some(())).is_some());
         assert!(scheduler.next(now, |_| Some(())).is_none());
-        scheduler.ended(&app, Duration::ZERO, false, now);
+        scheduler.ended(&app, Duration::ZERO, 0.0, now);
         assert!(scheduler.next(now, |_| Some(())).is_some());
         assert_eq!(scheduler.waiting(), 0);
 

@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 
 use lode_child::frame::Outbox;
 use lode_child::protocol::{
-    HostCall, HostReply, Lie, Limit, Limits, LogLine, MAX_RECORDING, Outcome, RunId, SnapshotId,
-    Start, ToChild, Usage, carried,
+    HostCall, HostError, HostReply, Lie, Limit, Limits, LogLine, MAX_RECORDING, Outcome, RunId,
+    SnapshotId, Start, ToChild, Usage, carried,
 };
 use tokio::net::UnixStream;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
 use super::lateness::Lateness;
+use super::penalty::SUSPECT;
 use super::process::Process;
 use super::scheduler::Scheduler;
 use super::snapshots::Snapshots;
@@ -43,6 +44,14 @@ const MAX_SNAPSHOTS: usize = 512;
 /// A child that holds an app's snapshot is preferred until it has this many more young runs than the
 /// least busy one: loading a snapshot costs about as much as that many small runs.
 const PREFERENCE: usize = 4;
+
+/// Bytes for a child that may wait for it to read: ten of the largest answers of host calls. What its runs ask for
+/// beyond that is not answered: a script makes more than its child may come to read.
+const MOST_UNSENT: usize = 128 << 20;
+
+/// A child for which more waits reads nothing: it is killed. Only runs to start come beyond [`MOST_UNSENT`], each of
+/// at most 4 MiB, and a child that reads has few of them not begun.
+pub(super) const UNSENT_FOR_NOBODY: usize = 2 * MOST_UNSENT;
 
 /// What whoever finds the worker's queue full is told to wait: a full queue is seconds of work.
 const FULL_FOR: Duration = Duration::from_secs(1);
@@ -104,13 +113,12 @@ impl ChildState {
 
     /// Whether it owes an answer for longer than `patience`, and could have given it.
     pub(super) fn is_silent(&mut self, patience: Duration, now: Instant) -> bool {
-        let first = self.runs.iter().min_by_key(|(_, due)| **due);
-        let Some((run, _)) = first.filter(|(_, due)| **due < now) else {
+        if !self.runs.values().any(|due| *due < now) {
             self.late = None;
             return false;
-        };
+        }
         let waited = self.process.waited().unwrap_or_default();
-        Lateness::is_silent(&mut self.late, *run, waited, patience, now)
+        Lateness::is_silent(&mut self.late, waited, patience, now)
     }
 
     fn has_room(&mut self, now: Instant) -> bool {
@@ -162,10 +170,33 @@ pub(super) struct Flight {
     refused: bool,
     /// What its child says that it takes to run it again.
     recording: Option<Box<str>>,
+    /// Closed when the task is answered, for those of its host calls that have not begun by then.
+    over: watch::Sender<()>,
 }
 
-/// Whose host call it is, the request behind it, and when its answer is worth nothing any more.
-type Caller = (Arc<App>, Arc<Origin>, Instant);
+/// What a run costs its app: processor time in its turns, and what it counts in the penalty box, 0 to 1.
+#[derive(Default)]
+struct Charge {
+    cpu: Duration,
+    fault: f64,
+}
+
+/// How a task ended, and what is known of its run.
+struct Answer {
+    outcome: Outcome,
+    logs: Vec<LogLine>,
+    usage: Usage,
+}
+
+impl Answer {
+    fn of(outcome: Outcome) -> Self {
+        Self { outcome, logs: Vec::new(), usage: Usage::default() }
+    }
+}
+
+/// Whose host call it is, the request behind it, when its answer is worth nothing any more, and what is closed when
+/// its run is over.
+type Caller = (Arc<App>, Arc<Origin>, Instant, watch::Receiver<()>);
 
 pub(super) struct State {
     pub(super) apps: HashMap<AppName, Arc<App>>,
@@ -245,6 +276,7 @@ impl State {
             place: None,
             refused: false,
             recording: None,
+            over: watch::Sender::new(()),
         };
         self.flights.insert(run, flight);
         self.pump(now);
@@ -261,7 +293,7 @@ impl State {
             let place = |app: &AppName| pick(children, apps.get(app)?, now);
             let Some((app, run, child)) = scheduler.next(now, place) else { return };
             if !self.start(run, child, now) {
-                self.scheduler.ended(&app, Duration::ZERO, false, now);
+                self.scheduler.ended(&app, Duration::ZERO, 0.0, now);
             }
         }
     }
@@ -271,7 +303,7 @@ impl State {
         let Some(flight) = self.flights.get_mut(&run) else { return false };
         let left = flight.deadline.saturating_duration_since(now);
         if left.is_zero() {
-            self.answer(run, Outcome::Expired, Vec::new(), Usage::default(), now);
+            self.end(run, Outcome::Expired, Charge::default(), now);
             return false;
         }
         let Some(child) = self.children.get_mut(&id) else { return false };
@@ -280,8 +312,7 @@ impl State {
                 Ok(file) => file,
                 Err(error) => {
                     let detail = format!("the snapshot cannot be read: {error}");
-                    let outcome = Outcome::Platform { detail };
-                    self.answer(run, outcome, Vec::new(), Usage::default(), now);
+                    self.end(run, Outcome::Platform { detail }, Charge::default(), now);
                     return false;
                 }
             };
@@ -305,7 +336,7 @@ impl State {
         };
         if !child.send(&ToChild::Start(start), None) {
             let detail = "the request is larger than a frame".into();
-            self.answer(run, Outcome::Platform { detail }, Vec::new(), Usage::default(), now);
+            self.end(run, Outcome::Platform { detail }, Charge::default(), now);
             return false;
         }
         tracing::trace!(task = run.0, app = &*flight.app, child = id.0, "a task starts");
@@ -334,8 +365,9 @@ impl State {
         }
         let deadline = place.since + flight.limits.wall;
         let (app, origin) = (flight.app.clone(), flight.origin.clone());
+        let over = flight.over.subscribe();
         // An app removed meanwhile: its run goes on, and reaches nothing.
-        Ok(self.apps.get(&app).map(|app| (app.clone(), origin, deadline)))
+        Ok(self.apps.get(&app).map(|app| (app.clone(), origin, deadline, over)))
     }
 
     /// Brings the answer of a host call to the run, if it goes on.
@@ -351,7 +383,12 @@ impl State {
         }
         let Some(child) = self.children.get_mut(&id) else { return };
         if child.runs.contains_key(&run) {
-            let reply = reply.as_ref().map(|json| json.get()).map_err(Clone::clone);
+            let mut reply = reply.as_ref().map(|json| json.get()).map_err(Clone::clone);
+            let size = reply.as_ref().map_or(0, |json| json.len());
+            if child.outbox.len() + size > MOST_UNSENT {
+                let message = "too many answers of host calls wait for the app's runs: try again";
+                reply = Err(HostError { name: "BusyError".into(), message: message.into() });
+            }
             child.send(&ToChild::Reply { run, call, reply }, None);
         }
     }
@@ -378,8 +415,10 @@ impl State {
             u64::try_from(now.saturating_duration_since(since).as_nanos()).unwrap_or(u64::MAX);
         // It cannot have used more processor time than has passed, whatever the child says.
         let usage = Usage { cpu_ns: usage.cpu_ns.min(held), ..usage };
+        let fault = if matches!(outcome, Outcome::Limit { .. }) { 1.0 } else { 0.0 };
+        let charge = Charge { cpu: Duration::from_nanos(usage.cpu_ns), fault };
         self.release(id, run, now);
-        self.answer(run, outcome, logs, usage, now);
+        self.answer(run, Answer { outcome, logs, usage }, charge, now);
         self.pump(now);
         Ok(())
     }
@@ -402,56 +441,69 @@ impl State {
         }
         flight.place = None;
         let again = !std::mem::replace(&mut flight.refused, true) && flight.reply.is_some();
-        let app = flight.app.clone();
+        let (app, snapshot) = (flight.app.clone(), flight.snapshot);
         self.release(id, run, now);
         if let Some(child) = self.children.get_mut(&id) {
             child.retiring = true;
         }
-        if again {
+        if again && self.apps.get(&app).is_some_and(|app| app.snapshot == snapshot) {
             self.scheduler.put_back(&app, run, now);
+        } else if again {
+            self.scheduler.ended(&app, Duration::ZERO, 0.0, now);
+            self.outdated(run);
         } else {
-            self.scheduler.ended(&app, Duration::ZERO, false, now);
+            self.scheduler.ended(&app, Duration::ZERO, 0.0, now);
             let detail = "two children could not begin the run".into();
-            self.answer(run, Outcome::Platform { detail }, Vec::new(), Usage::default(), now);
+            self.end(run, Outcome::Platform { detail }, Charge::default(), now);
         }
         self.pump(now);
         Ok(())
     }
 
-    /// A run was ended as asked.
+    /// A run was ended as asked. That its caller has gone is no fault of its app's, unless its time was over by
+    /// then. What it used nobody says: it is charged for the time that it was held.
     pub(super) fn cancelled(&mut self, id: ChildId, run: RunId, now: Instant) -> Result<(), Lie> {
         let flight = self.given(id, run)?;
         if flight.reply.is_some() {
             return Err(Lie("a run was cancelled that nobody cancelled"));
         }
+        let since = flight.place.as_ref().map_or(now, |place| place.since);
+        let held = now.saturating_duration_since(since);
+        let fault = if held >= flight.limits.wall { 1.0 } else { 0.0 };
+        let charge = Charge { cpu: held.min(flight.limits.cpu), fault };
         self.release(id, run, now);
-        let outcome = Outcome::Limit { limit: Limit::Wall };
-        self.answer(run, outcome, Vec::new(), Usage::default(), now);
+        self.end(run, Outcome::Limit { limit: Limit::Wall }, charge, now);
         self.pump(now);
         Ok(())
     }
 
     /// A child is gone, and with it its runs. Those past their time hit the wall limit; the others are
     /// lost through no fault that can be told: they are answered, and never run again. `suspect`: one
-    /// of them may have brought it about, which counts against their apps.
+    /// of them may have brought it about, which counts against their apps, once for each run: in full if they
+    /// are all of one app.
     pub(super) fn died(&mut self, id: ChildId, why: &str, suspect: bool, now: Instant) -> usize {
         let Some(child) = self.children.remove(&id) else { return 0 };
         let lost = child.runs.len();
         if child.served == 0 {
             self.failures += 1;
         }
+        let mut apps = child.runs.keys().filter_map(|run| Some(&self.flights.get(run)?.app));
+        let first = apps.next();
+        let suspicion = match suspect {
+            true if apps.all(|app| Some(app) == first) => 1.0,
+            true => SUSPECT,
+            false => 0.0,
+        };
         for run in child.runs.into_keys() {
             let Some(flight) = self.flights.get(&run) else { continue };
             let over = flight.place.as_ref().is_some_and(|p| p.since + flight.limits.wall <= now);
-            let outcome = if over {
-                Outcome::Limit { limit: Limit::Wall }
+            let (outcome, fault) = if over {
+                (Outcome::Limit { limit: Limit::Wall }, 1.0)
             } else {
-                Outcome::Platform { detail: format!("the run was lost with its child: {why}") }
+                let detail = format!("the run was lost with its child: {why}");
+                (Outcome::Platform { detail }, suspicion)
             };
-            if suspect && !over {
-                self.scheduler.suspect(&flight.app, now);
-            }
-            self.answer(run, outcome, Vec::new(), Usage::default(), now);
+            self.end(run, outcome, Charge { cpu: Duration::ZERO, fault }, now);
         }
         self.pump(now);
         lost
@@ -464,17 +516,7 @@ impl State {
             Some(flight) if flight.place.is_none() => {
                 let app = flight.app.clone();
                 self.scheduler.withdraw(&app, run);
-                if let Some(flight) = self.flights.remove(&run) {
-                    finish(
-                        &self.metrics,
-                        run,
-                        flight,
-                        Outcome::Expired,
-                        Vec::new(),
-                        Usage::default(),
-                        now,
-                    );
-                }
+                self.end(run, Outcome::Expired, Charge::default(), now);
                 true
             }
             Some(_) => false,
@@ -509,25 +551,39 @@ impl State {
         }
     }
 
+    /// Makes an app runnable, or puts another deployment in the place of what it has: what waits for that one is
+    /// answered, what runs goes on.
+    pub(super) fn set_app(&mut self, name: AppName, app: App) {
+        for run in self.scheduler.take_waiting(&name) {
+            self.outdated(run);
+        }
+        if let Some(before) = self.apps.insert(name, Arc::new(app)) {
+            self.drop_snapshot(before.snapshot);
+        }
+    }
+
     /// Forgets an app: what it has waiting is answered, what runs goes on.
-    pub(super) fn remove_app(&mut self, app: &AppName, now: Instant) {
+    pub(super) fn remove_app(&mut self, app: &AppName) {
         let Some(known) = self.apps.remove(app) else { return };
         for run in self.scheduler.remove(app) {
-            if let Some(flight) = self.flights.remove(&run) {
-                let outcome = Outcome::Platform { detail: "the app was removed".into() };
-                finish(&self.metrics, run, flight, outcome, Vec::new(), Usage::default(), now);
-            }
+            self.outdated(run);
         }
         self.drop_snapshot(known.snapshot);
     }
 
-    pub(super) fn drop_snapshot(&mut self, snapshot: SnapshotId) {
+    fn drop_snapshot(&mut self, snapshot: SnapshotId) {
         self.snapshots.remove(snapshot);
         for child in self.children.values_mut() {
             if child.snapshots.remove(&snapshot).is_some() {
                 child.send(&ToChild::Unload(snapshot), None);
             }
         }
+    }
+
+    /// Bytes of memory that the runs of a child may have, together.
+    pub(super) fn memory(&self, id: ChildId) -> usize {
+        let runs = self.children.get(&id).into_iter().flat_map(|child| child.runs.keys());
+        runs.filter_map(|run| Some(self.flights.get(run)?.limits.memory)).sum()
     }
 
     /// When something waits that no child's trust group admits: the child of another group with the
@@ -566,33 +622,34 @@ impl State {
         }
     }
 
+    /// Answers a task of whose run nothing is known but how it ended.
+    fn end(&mut self, run: RunId, outcome: Outcome, charge: Charge, now: Instant) {
+        self.answer(run, Answer::of(outcome), charge, now);
+    }
+
     /// Gives a task that was started, or could not be, its one answer.
-    fn answer(
-        &mut self,
-        run: RunId,
-        outcome: Outcome,
-        logs: Vec<LogLine>,
-        usage: Usage,
-        now: Instant,
-    ) {
+    fn answer(&mut self, run: RunId, answer: Answer, charge: Charge, now: Instant) {
         let Some(flight) = self.flights.remove(&run) else { return };
         if flight.place.is_some() {
-            let fault = matches!(outcome, Outcome::Limit { .. });
-            self.scheduler.ended(&flight.app, Duration::from_nanos(usage.cpu_ns), fault, now);
+            self.scheduler.ended(&flight.app, charge.cpu, charge.fault, now);
         }
-        finish(&self.metrics, run, flight, outcome, logs, usage, now);
+        finish(&self.metrics, run, flight, answer, now);
+    }
+
+    /// Answers a task that has not begun: what it was for is not deployed any more. Its caller looks again.
+    fn outdated(&mut self, run: RunId) {
+        let Some(flight) = self.flights.remove(&run) else { return };
+        tracing::debug!(task = run.0, app = &*flight.app, "a waiting task's deployment is gone");
+        self.metrics.rejected();
+        if let Some(reply) = flight.reply {
+            // Whoever asked may have gone in this very moment.
+            let _ = reply.send(Report::rejected(Overload::NotDeployed, Duration::ZERO));
+        }
     }
 }
 
-fn finish(
-    metrics: &Metrics,
-    run: RunId,
-    flight: Flight,
-    outcome: Outcome,
-    logs: Vec<LogLine>,
-    usage: Usage,
-    now: Instant,
-) {
+fn finish(metrics: &Metrics, run: RunId, flight: Flight, answer: Answer, now: Instant) {
+    let Answer { outcome, logs, usage } = answer;
     let started = flight.place.as_ref().map_or(now, |place| place.since);
     let took = now.saturating_duration_since(started);
     metrics.ended(&flight.app, &outcome, took, &usage);

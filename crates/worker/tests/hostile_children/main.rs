@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 
 use lode_child::protocol::{Limit, Limits, Outcome, Source, deploy_limits};
 use lode_worker::broker::{AppContext, Broker};
-use lode_worker::master::{AppName, AppSettings, BuildError, Config, Master, Quota, Report, Task};
+use lode_worker::master::{
+    AppName, AppSettings, BuildError, Built, Config, Master, Quota, Report, Standing, Task,
+};
 use tempfile::TempDir;
 
 struct Bench {
     master: Master,
+    built: Built,
     _directory: TempDir,
 }
 
@@ -21,9 +24,21 @@ async fn start(children: usize) -> Bench {
     let mut config = Config::new(program, directory.path().join("snapshots"));
     (config.min_children, config.max_children) = (children, children);
     config.patience = Duration::from_millis(100);
+    config.recycle_above = 64 << 20;
     let master = Master::start(config, Broker::default()).await.expect("it starts");
     let built = build(&master, "sealed").await.expect("it is built");
-    for name in ["a", "b"] {
+    let bench = Bench { master, built, _directory: directory };
+    bench.deploy("a");
+    bench.deploy("b");
+    bench
+}
+
+async fn build(master: &Master, how: &str) -> Result<Built, BuildError> {
+    master.build(vec![Source::entry("a.js", how)], deploy_limits()).await
+}
+
+impl Bench {
+    fn deploy(&self, name: &str) {
         let settings = AppSettings {
             name: name.into(),
             limits: Limits { wall: Duration::from_millis(300), ..Limits::default() },
@@ -31,18 +46,11 @@ async fn start(children: usize) -> Bench {
             trust_group: None,
             context: AppContext::default(),
         };
-        master.deploy(settings, &built).expect("it is deployed");
+        self.master.deploy(settings, &self.built).expect("it is deployed");
     }
-    Bench { master, _directory: directory }
-}
 
-async fn build(master: &Master, how: &str) -> Result<lode_worker::master::Built, BuildError> {
-    master.build(vec![Source::entry("a.js", how)], deploy_limits()).await
-}
-
-impl Bench {
-    async fn ask(&self, app: &str, what: &str) -> Report {
-        let task = Task {
+    fn task(&self, app: &str, what: &str) -> Task {
+        Task {
             app: AppName::from(app),
             handler: 0,
             request: Arc::from(format!("{{\"do\": \"{what}\"}}")),
@@ -50,8 +58,11 @@ impl Bench {
             limits: None,
             deployment: None,
             origin: Arc::default(),
-        };
-        self.master.run(task).await
+        }
+    }
+
+    async fn ask(&self, app: &str, what: &str) -> Report {
+        self.master.run(self.task(app, what)).await
     }
 
     /// Asks until a sound answer comes: a child that was killed is replaced.
@@ -118,7 +129,9 @@ async fn whatever_a_child_says_its_task_has_one_answer_and_service_goes_on() {
     ];
     let bench = start(1).await;
     for (lie, expected) in LIES {
-        let report = bench.ask("a", lie).await;
+        // One that all lies came from would be paused.
+        bench.deploy(lie);
+        let report = bench.ask(lie, lie).await;
         assert!(expected(&report.outcome), "{lie}: {:?}", report.outcome);
         assert!(report.usage.cpu_ns < 10_000_000_000, "{lie}: {:?}", report.usage);
         bench.serves_on().await;
@@ -134,6 +147,36 @@ async fn a_lie_costs_only_the_runs_of_the_child_that_lied() {
         bench.ask("a", "for another").await
     });
     assert!(is_platform(&held.outcome) && is_platform(&lied.outcome), "{held:?} {lied:?}");
+    bench.serves_on().await;
+}
+
+#[tokio::test]
+async fn an_app_that_keeps_bringing_its_child_down_is_paused() {
+    let bench = start(1).await;
+    let app = AppName::from("a");
+    for n in 0.. {
+        let report = bench.ask("a", "abort").await;
+        if matches!(bench.master.standing(&app), Some(Standing::Paused { .. })) {
+            break;
+        }
+        assert!(n < 40 && is_platform(&report.outcome), "{n}: {report:?}");
+        bench.serves_on().await;
+    }
+    assert_eq!(bench.master.standing(&"b".into()), Some(Standing::Good));
+}
+
+#[tokio::test]
+async fn a_child_that_takes_far_more_memory_than_it_may_is_killed() {
+    let bench = start(1).await;
+    let mut task = bench.task("a", "swell");
+    // So long that it would take all there is.
+    task.limits = Some(Limits { wall: Duration::from_secs(60), ..Limits::default() });
+    task.deadline = Instant::now() + Duration::from_secs(60);
+    let begun = Instant::now();
+    let report = bench.master.run(task).await;
+    assert!(is_platform(&report.outcome), "{report:?}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert!(bench.master.metrics().contains("reason=\"memory\"} 1"), "{}", bench.master.metrics());
     bench.serves_on().await;
 }
 

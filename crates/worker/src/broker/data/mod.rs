@@ -9,6 +9,7 @@
 //!  - files: `_blob` is what the file store knows of its files, for scripts to read.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
@@ -23,9 +24,11 @@ use super::{AppContext, MAX_ANSWER, log};
 mod args;
 mod geo;
 mod metadata;
+mod quota;
 mod write;
 
 use args::read;
+use quota::Quota;
 
 /// Documents of one answer: Kinvey's own bound.
 pub const MAX_DOCUMENTS: u64 = 10_000;
@@ -37,6 +40,7 @@ const PER_APP: usize = 16;
 pub(super) struct Data {
     store: Store,
     busy: Mutex<HashMap<String, Weak<Semaphore>>>,
+    quota: Quota,
 }
 
 /// Why a call failed.
@@ -98,24 +102,34 @@ impl From<Failure> for HostError {
 
 impl Data {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, busy: Mutex::default() }
+        Self { store, busy: Mutex::default(), quota: Quota::default() }
     }
 
-    /// Answers the call `data.` + `what`, in JSON; `None` if there is no such call.
+    /// Answers the call `data.` + `what`, in JSON; `None` if there is no such call. One that still waits for its
+    /// turn when its run is `over` is forgotten.
     pub(super) async fn answer(
         &self,
         context: &AppContext,
         what: &str,
         args: &str,
         deadline: Instant,
+        over: impl Future<Output = ()> + Send,
     ) -> Option<Result<String, HostError>> {
+        let _held = match self.quota.hold(&context.app, args.len()) {
+            Ok(held) => held,
+            Err(busy) => return Some(Err(busy.into())),
+        };
         let late = || HostError {
             name: "TimeoutError".into(),
             message: format!("the data call {what} took longer than the run may"),
         };
         let answered = async {
             let turns = self.turns(&context.app);
-            let _turn = turns.acquire().await;
+            let _turn = tokio::select! {
+                turn = turns.acquire() => turn,
+                // Nobody hears this.
+                () = over => return Some(Err(refused("the run is over"))),
+            };
             self.called(&context.app, what, args).await
         };
         match tokio::time::timeout_at(deadline.into(), answered).await {
@@ -259,4 +273,25 @@ fn fitting(answer: &impl Serialize) -> Result<String, Failure> {
         )));
     }
     String::from_utf8(text.0).map_err(|_| refused("the documents are not text"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_that_waits_for_its_turn_goes_with_its_run() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite:{}", folder.path().display());
+        let data = Data::new(Store::open(&url).await.expect("a store"));
+        let turns = data.turns("a");
+        let _all = turns.acquire_many(16).await.expect("all turns");
+        let (context, deadline) = (AppContext::new("a"), Instant::now() + Duration::from_secs(60));
+        let args = r#"{"collection":"c"}"#;
+        let answer = data.answer(&context, "count", args, deadline, async {});
+        let answer = tokio::time::timeout(Duration::from_secs(10), answer).await;
+        assert!(matches!(answer.expect("it is not kept"), Some(Err(_))));
+    }
 }

@@ -28,7 +28,7 @@ mod request;
 mod response;
 pub mod secrets;
 
-pub(crate) use failure::Failure;
+pub(crate) use failure::{Failure, Kind};
 
 /// What an app's developers say of its egress. By default it is off.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -142,10 +142,15 @@ impl Answer {
         redirected: bool,
         scrubber: &Scrubber<'_>,
     ) -> Self {
-        let headers = headers.iter().map(|(name, value)| {
+        let headers = headers.iter().filter_map(|(name, value)| {
+            let name = name.as_str().to_owned();
+            // What would be in its place is no header's name.
+            if scrubber.scrub_text(name.clone()) != name {
+                return None;
+            }
             // One character per byte, as the fetch standard has it.
             let text = value.as_bytes().iter().map(|byte| char::from(*byte)).collect();
-            (name.as_str().to_owned(), scrubber.scrub_text(text))
+            Some((name, scrubber.scrub_text(text)))
         });
         let headers = headers.collect();
         let (body, body_base64) = match String::from_utf8(body) {
@@ -176,4 +181,25 @@ fn is_plain(text: &str) -> bool {
         })
         .sum();
     extra <= text.len() / 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::echoes::Echoes;
+    use super::*;
+
+    #[test]
+    fn a_header_whose_name_holds_a_secret_is_left_out() {
+        let mut echoes = Echoes::default();
+        // Names come in lower case.
+        echoes.add("S3cret-Key", "key");
+        let scrubber = echoes.scrubber().expect("a scrubber");
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("x-s3cret-key", "a"), ("s3cret-key", "b"), ("x-other", "S3cret-Key")]
+        {
+            headers.insert(name, value.parse().expect("a value"));
+        }
+        let answer = Answer::new(StatusCode::OK, &headers, Vec::new(), "", false, &scrubber);
+        assert_eq!(answer.headers, [("x-other".to_owned(), "[secret:key]".to_owned())]);
+    }
 }
