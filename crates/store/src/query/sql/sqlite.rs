@@ -5,6 +5,7 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::{Connection, Error};
 use serde_json::Value;
 
+use super::index::MAX_TOGETHER;
 use super::{Param, QueryError, Writer, grouped, reduced};
 use crate::query::filter::{Filter, Node, Point, Test, distance};
 use crate::query::path::{Path, Root};
@@ -92,10 +93,11 @@ pub(super) fn exact(writer: &mut Writer<'_>, filter: &Filter) -> Result<(), Quer
     Ok(())
 }
 
-/// Whether the filter is no more than `_id`s, which the column `id` decides, or nothing at all.
+/// Whether the filter is no more than `_id`s, which the column `id` decides, or nothing at all. Of more conditions
+/// side by side than are given to indexes some are left for the exact part.
 pub(super) fn by_id_alone(node: &Node) -> bool {
     match node {
-        Node::And(parts) => parts.iter().all(by_id_alone),
+        Node::And(parts) => parts.len() <= MAX_TOGETHER && parts.iter().all(by_id_alone),
         Node::Field(path, Test::Equal(value)) => path.is_id() && value.is_string(),
         Node::Field(path, Test::In(values)) => {
             path.is_id() && !values.is_empty() && values.iter().all(Value::is_string)
