@@ -124,7 +124,7 @@ pub(crate) async fn group(
     let mut group = Group::parse(&Value::Object(body.object()?))?;
     group.condition = access.narrow(Act::Read, group.condition)?;
     let groups = call.api.0.store.group(call.place(&collection), &group).await?;
-    Ok(answer(StatusCode::OK, &groups.into_iter().map(Value::Object).collect::<Value>()))
+    Ok(answer(StatusCode::OK, &groups))
 }
 
 #[derive(Serialize)]
@@ -155,10 +155,14 @@ pub(crate) async fn delta_set(Path((_, collection)): Path<(String, String)>, cal
     wanted.limit = Some(query::MOST + 1);
     let place = call.place(&collection);
     let changed = call.api.0.store.find(place, &wanted).await?;
+    let too_many = || ApiError::new(Kind::ResultSetSizeExceeded, "fetch the collection anew");
     if changed.len() as u64 > query::MOST {
-        return Err(ApiError::new(Kind::ResultSetSizeExceeded, "fetch the collection anew"));
+        return Err(too_many());
     }
-    let deleted = call.api.0.store.deleted_since(place, since).await?;
+    let deleted = call.api.0.store.deleted_since(place, since, query::MOST + 1).await?;
+    if deleted.len() as u64 > query::MOST {
+        return Err(too_many());
+    }
     let deleted = deleted.into_iter().map(|id| json!({ "_id": id })).collect();
     Ok(answer(StatusCode::OK, &DeltaSet { changed, deleted }))
 }

@@ -100,12 +100,13 @@ pub(crate) async fn claim(api: Api) {
     let api = &api;
     let Tasks { owner, bell, .. } = &api.0.tasks;
     loop {
-        let room = MOST.saturating_sub(at(api).len());
+        let mine: Vec<(String, String)> = at(api).keys().cloned().collect();
+        let room = MOST.saturating_sub(mine.len());
         let now = time::now_ms();
         let most = u32::try_from(room).unwrap_or(0);
         let claimed = match room {
             0 => Ok(Vec::new()),
-            _ => api.0.store.claim_tasks(owner, now, now + CLAIM_MS, most).await,
+            _ => api.0.store.claim_tasks(owner, &mine, now, now + CLAIM_MS, most).await,
         };
         match claimed {
             Ok(tasks) => {
@@ -136,7 +137,7 @@ pub(crate) async fn hold(api: Api) {
             continue;
         }
         let until = time::now_ms() + CLAIM_MS;
-        match api.0.store.hold_tasks(&api.0.tasks.owner, until).await {
+        match api.0.store.hold_tasks(&api.0.tasks.owner, &before, until).await {
             Ok(held) => {
                 for lost in before.into_iter().filter(|task| !held.contains(task)) {
                     if let Some(run) = at(api).remove(&lost) {
@@ -281,12 +282,19 @@ impl Call {
     }
 }
 
+/// What is shown of a task's content.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Shown {
+    endpoint: Option<String>,
+}
+
 /// A task, as the admin API shows it.
-pub(crate) fn shown(task: &TaskRecord) -> Value {
+pub(crate) fn shown(task: &TaskRecord<Shown>) -> Value {
     json!({
         "id": task.id,
         "state": task.state.name(),
-        "endpoint": task.content.get("endpoint"),
+        "endpoint": task.content.endpoint,
         "tries": task.tries,
         "due": time::iso(task.due_ms),
         "error": task.error,

@@ -46,6 +46,20 @@ impl Store {
         .await
     }
 
+    /// Whether the app has a collection of this name.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    pub async fn collection_exists(&self, at: Place<'_>) -> Result<bool, StoreError> {
+        if check_name("a collection's name", at.collection).is_err() {
+            return Ok(false);
+        }
+        self.look_up(At::from(at), |at, c| {
+            Box::pin(async move { Ok(known(c, at).await?.is_some()) })
+        })
+        .await
+    }
+
     /// Removes a collection with its documents, tombstones and indexes. For everybody it is gone at once;
     /// this returns when nothing is left of it.
     ///
@@ -68,7 +82,7 @@ impl Store {
     }
 
     pub(crate) fn forget_numbers(&self) {
-        if let Database::Postgres(postgres) = &*self.0 {
+        if let Database::Postgres(postgres) = &self.0.database {
             postgres.numbers().clear();
         }
     }

@@ -3,7 +3,6 @@
 use std::borrow::Borrow;
 use std::time::Duration;
 
-use serde_json::Value;
 use serde_json::value::to_raw_value;
 
 use crate::collections::{known, make};
@@ -46,7 +45,7 @@ impl Store {
         at: Place<'_>,
         query: &Query,
     ) -> Result<Vec<DocumentText>, StoreError> {
-        self.read((At::from(at), query.clone()), |(at, query), c| {
+        self.search(at.app, (At::from(at), query.clone()), |(at, query), c| {
             Box::pin(async move {
                 let Some(known) = known(c, at).await? else { return Ok(Vec::new()) };
                 let (sql, params) = rendered(scope(c, &known).select(query)?);
@@ -56,8 +55,7 @@ impl Store {
                         Some(fields) => {
                             let mut document = row.document(1)?;
                             fields.apply(&mut document);
-                            to_raw_value(&document)
-                                .map_err(|e| StoreError::unavailable("encoding a document", e))?
+                            text_of(&document)?
                         }
                     };
                     let bytes = text.get().len();
@@ -74,7 +72,7 @@ impl Store {
     /// # Errors
     /// As [`Store::find`].
     pub async fn ids(&self, at: Place<'_>, query: &Query) -> Result<Vec<String>, StoreError> {
-        self.read((At::from(at), query.clone()), |(at, query), c| {
+        self.search(at.app, (At::from(at), query.clone()), |(at, query), c| {
             Box::pin(async move {
                 let Some(known) = known(c, at).await? else { return Ok(Vec::new()) };
                 let (sql, params) = rendered(scope(c, &known).select(query)?);
@@ -89,7 +87,7 @@ impl Store {
     /// # Errors
     /// As [`Store::find`].
     pub async fn count(&self, at: Place<'_>, filter: &Filter) -> Result<u64, StoreError> {
-        self.read((At::from(at), filter.clone()), |(at, filter), c| {
+        self.search(at.app, (At::from(at), filter.clone()), |(at, filter), c| {
             Box::pin(async move {
                 let Some(known) = known(c, at).await? else { return Ok(0) };
                 let (sql, params) = rendered(scope(c, &known).count(filter)?);
@@ -100,7 +98,7 @@ impl Store {
         .await
     }
 
-    /// The values of a field in the documents that match, each once: an array gives its elements.
+    /// The values of a field in the documents that match, each once, as JSON: an array gives its elements.
     ///
     /// # Errors
     /// As [`Store::find`]; [`StoreError::Query`] also if the name cannot be a field's.
@@ -109,14 +107,13 @@ impl Store {
         at: Place<'_>,
         field: &str,
         filter: &Filter,
-    ) -> Result<Vec<Value>, StoreError> {
+    ) -> Result<Vec<DocumentText>, StoreError> {
         let asked = (At::from(at), field.to_owned(), filter.clone());
-        self.read(asked, |(at, field, filter), c| {
+        self.search(at.app, asked, |(at, field, filter), c| {
             Box::pin(async move {
                 let Some(known) = known(c, at).await? else { return Ok(Vec::new()) };
                 let (sql, params) = rendered(scope(c, &known).distinct(field, filter)?);
-                let value = |row: &Row<'_>| Ok((row.json(0)?.unwrap_or_default(), row.bytes()));
-                c.found(&sql, &params, value).await
+                c.found(&sql, &params, |row| Ok(kept(row.document_text(0)?))).await
             })
         })
         .await
@@ -127,8 +124,12 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::find`].
-    pub async fn group(&self, at: Place<'_>, group: &Group) -> Result<Vec<Document>, StoreError> {
-        self.read((At::from(at), group.clone()), |(at, group), c| {
+    pub async fn group(
+        &self,
+        at: Place<'_>,
+        group: &Group,
+    ) -> Result<Vec<DocumentText>, StoreError> {
+        self.search(at.app, (At::from(at), group.clone()), |(at, group), c| {
             Box::pin(async move {
                 let Some(known) = known(c, at).await? else { return Ok(Vec::new()) };
                 let (sql, params) = rendered(scope(c, &known).group(group)?);
@@ -138,7 +139,7 @@ impl Store {
                     let result = group
                         .result(&names, row.int(keys)?, row.optional_real(keys + 1)?)
                         .map_err(|e| StoreError::unavailable("reading a group", e))?;
-                    Ok((result, row.bytes()))
+                    Ok(kept(text_of(&result)?))
                 })
                 .await
             })
@@ -177,7 +178,7 @@ impl Store {
     }
 
     /// The ids of documents that were removed at or after a time (milliseconds since 1970) and are not
-    /// there again, the earliest first. Removals older than [`TOMBSTONES_KEPT`] may be missing.
+    /// there again, the earliest first, and at most so many. Removals older than [`TOMBSTONES_KEPT`] may be missing.
     ///
     /// # Errors
     /// [`StoreError::TooLarge`].
@@ -185,20 +186,35 @@ impl Store {
         &self,
         at: Place<'_>,
         since_ms: i64,
+        most: u64,
     ) -> Result<Vec<String>, StoreError> {
-        self.read((At::from(at), since_ms), |(at, since_ms), c| {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        self.search(at.app, (At::from(at), since_ms, most), |(at, since_ms, most), c| {
             Box::pin(async move {
                 let Some(known) = known(c, at).await? else { return Ok(Vec::new()) };
                 let sql = "SELECT t.id FROM tombstones t
                     WHERE t.collection = $1 AND t.deleted_ms >= $2 AND NOT EXISTS
                         (SELECT 1 FROM entities e WHERE e.collection = t.collection AND e.id = t.id)
-                    ORDER BY t.deleted_ms, t.id";
-                let params = [known.number.into(), (*since_ms).into()];
+                    ORDER BY t.deleted_ms, t.id LIMIT $3";
+                let params = [known.number.into(), (*since_ms).into(), (*most).into()];
                 c.found(sql, &params, id).await
             })
         })
         .await
     }
+}
+
+/// Bytes of a text that is kept beside its own: its pointer's, and the allocator's. Values may be that short.
+const BESIDE_TEXT: usize = 32;
+
+/// A text, and the bytes that it takes.
+fn kept(text: DocumentText) -> (DocumentText, usize) {
+    let bytes = text.get().len() + BESIDE_TEXT;
+    (text, bytes)
+}
+
+fn text_of(document: &Document) -> Result<DocumentText, StoreError> {
+    to_raw_value(document).map_err(|e| StoreError::unavailable("encoding a document", e))
 }
 
 /// A row that begins with an id.

@@ -55,7 +55,7 @@ impl Store {
                 })
             })
             .await?;
-        let (Some(number), Database::Postgres(postgres)) = (number, &*self.0) else {
+        let (Some(number), Database::Postgres(postgres)) = (number, &self.0.database) else {
             return Ok(());
         };
         build(postgres, number, field).await?;
@@ -99,7 +99,7 @@ impl Store {
             })
             .await?;
         let Some(name) = name else { return Ok(false) };
-        if let Database::Postgres(_) = &*self.0 {
+        if let Database::Postgres(_) = &self.0.database {
             self.drop_index_named(name).await?;
         }
         Ok(true)
@@ -123,7 +123,7 @@ impl Store {
 
     /// On PostgreSQL: drops an index by its name, while others go on.
     pub(crate) async fn drop_index_named(&self, name: String) -> Result<(), StoreError> {
-        let Database::Postgres(postgres) = &*self.0 else { return Ok(()) };
+        let Database::Postgres(postgres) = &self.0.database else { return Ok(()) };
         // First out of the registry: a reader that believes in an index that is gone is slow, not wrong.
         self.write(name.clone(), |name, c| Box::pin(forget(c, name))).await?;
         self.forget_numbers();

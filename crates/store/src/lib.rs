@@ -28,6 +28,7 @@ mod records;
 mod sqlite;
 mod tasks;
 pub mod time;
+mod turns;
 mod users;
 
 pub use change::Change;
@@ -44,6 +45,7 @@ pub use records::{AppRecord, Credential, DeploymentRecord, DeploymentSummary, Pl
 pub use tasks::{KEY_KEPT_MS, TaskEnd, TaskRecord, TaskState};
 
 use job::Operation;
+use turns::{Turn, Turns};
 
 /// For how long a query may look at data before it is ended: longer than any request waits for its answer.
 pub const SLOWEST_QUERY: Duration = Duration::from_secs(10);
@@ -55,11 +57,16 @@ pub const LARGEST_ANSWER: usize = 16 << 20;
 /// A database that is open. Clones share it. It closes when the last is dropped, which waits for what is
 /// being written.
 #[derive(Clone)]
-pub struct Store(Arc<Database>);
+pub struct Store(Arc<Open>);
+
+struct Open {
+    database: Database,
+    turns: Turns,
+}
 
 enum Database {
     Sqlite(sqlite::Sqlite),
-    Postgres(postgres::Postgres),
+    Postgres(Arc<postgres::Postgres>),
 }
 
 impl Store {
@@ -77,18 +84,26 @@ impl Store {
                 tokio::task::spawn_blocking(move || sqlite::Sqlite::open(&directory)).await;
             Database::Sqlite(opened.map_err(|e| StoreError::unavailable("opening", e))??)
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Database::Postgres(postgres::Postgres::open(url).await?)
+            Database::Postgres(Arc::new(postgres::Postgres::open(url).await?))
         } else {
             return Err(StoreError::Unavailable(
                 "a store's URL is sqlite:DIRECTORY or postgres://…".into(),
             ));
         };
-        let store = Self(Arc::new(database));
+        let readers = match &database {
+            Database::Sqlite(_) => sqlite::readers(),
+            Database::Postgres(_) => postgres::CONNECTIONS,
+        };
+        let store = Self(Arc::new(Open { database, turns: Turns::of(readers) }));
         // What a process left over that ended in the middle of it. Nobody sees it: it can wait.
         if let Err(error) = store.purge().await {
             tracing::warn!(%error, "removing what is left of dropped collections failed");
         }
         Ok(store)
+    }
+
+    fn is_sqlite(&self) -> bool {
+        matches!(self.0.database, Database::Sqlite(_))
     }
 
     /// Runs an operation that only reads.
@@ -98,9 +113,55 @@ impl Store {
         T: Send + 'static,
         F: Operation<A, T>,
     {
-        match &*self.0 {
+        match &self.0.database {
             Database::Sqlite(sqlite) => sqlite.read(arguments, operation).await,
             Database::Postgres(postgres) => postgres.direct(arguments, operation).await,
+        }
+    }
+
+    /// Runs an operation that only reads, and may take as long as a query may: in one of its app's turns.
+    async fn search<A, T, F>(&self, app: &str, arguments: A, operation: F) -> Result<T, StoreError>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+        F: Operation<A, T>,
+    {
+        let turn = self.0.turns.take(app).await?;
+        match &self.0.database {
+            // The turn ends with the job, whoever still waits for it.
+            Database::Sqlite(sqlite) => {
+                let asked = (arguments, turn);
+                sqlite.read(asked, move |(arguments, _), c| operation(arguments, c)).await
+            }
+            Database::Postgres(postgres) => {
+                let postgres = Arc::clone(postgres);
+                let search = async move { postgres.direct(arguments, operation).await };
+                to_its_end(turn, search).await
+            }
+        }
+    }
+
+    /// Runs an operation that writes what it searches: on PostgreSQL in one of its app's turns. On SQLite one
+    /// writes at a time anyway.
+    async fn search_and_write<A, T, F>(
+        &self,
+        app: &str,
+        arguments: A,
+        operation: F,
+    ) -> Result<T, StoreError>
+    where
+        A: Send + Sync + 'static,
+        T: Send + 'static,
+        F: Operation<A, T>,
+    {
+        match &self.0.database {
+            Database::Sqlite(sqlite) => sqlite.write(arguments, operation).await,
+            Database::Postgres(postgres) => {
+                let turn = self.0.turns.take(app).await?;
+                let postgres = Arc::clone(postgres);
+                let write = async move { postgres.write(arguments, operation).await };
+                to_its_end(turn, write).await
+            }
         }
     }
 
@@ -112,7 +173,7 @@ impl Store {
         T: Send + 'static,
         F: Operation<A, T>,
     {
-        match &*self.0 {
+        match &self.0.database {
             Database::Sqlite(sqlite) => sqlite.look_up(arguments, operation).await,
             Database::Postgres(postgres) => postgres.direct(arguments, operation).await,
         }
@@ -125,7 +186,7 @@ impl Store {
         T: Send + 'static,
         F: Operation<A, T>,
     {
-        match &*self.0 {
+        match &self.0.database {
             Database::Sqlite(sqlite) => sqlite.write(arguments, operation).await,
             Database::Postgres(postgres) => postgres.write(arguments, operation).await,
         }
@@ -139,9 +200,23 @@ impl Store {
         T: Send + 'static,
         F: Operation<A, T>,
     {
-        match &*self.0 {
+        match &self.0.database {
             Database::Sqlite(sqlite) => sqlite.write(arguments, operation).await,
             Database::Postgres(postgres) => postgres.direct(arguments, operation).await,
         }
     }
+}
+
+/// Keeps a turn until PostgreSQL is done, even if nobody waits any more: dropping a statement's future gives its
+/// connection back while the server is still at it.
+async fn to_its_end<T: Send + 'static>(
+    turn: Turn,
+    work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    let outcome = tokio::spawn(async move {
+        let outcome = work.await;
+        drop(turn);
+        outcome
+    });
+    outcome.await.map_err(|e| StoreError::unavailable("searching", e))?
 }

@@ -21,6 +21,7 @@ const SQLITE: &[Migration] = &[
         name: "scheduled",
         sql: &[include_str!("../migrations/sqlite/0004_scheduled.sql")],
     },
+    Migration { name: "claims", sql: &[include_str!("../migrations/sqlite/0005_claims.sql")] },
 ];
 
 const POSTGRES: &[Migration] = &[
@@ -37,6 +38,7 @@ const POSTGRES: &[Migration] = &[
         name: "scheduled",
         sql: &[include_str!("../migrations/postgres/0004_scheduled.sql")],
     },
+    Migration { name: "claims", sql: &[include_str!("../migrations/postgres/0005_claims.sql")] },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS migrations

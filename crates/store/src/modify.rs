@@ -1,10 +1,13 @@
 //! Updating and removing by filter.
 
+use std::time::{Duration, Instant};
+
 use crate::change::replace;
 use crate::collections::{known, make, number_for_write};
 use crate::connection::{Connection, Known, Param, Row};
 use crate::document::{encode, new_id};
 use crate::entities::{bury, insert_one, rendered, scope};
+use crate::query::watch;
 use crate::records::At;
 use crate::{Document, Filter, FindAndModify, Modify, Place, Query, Store, StoreError, Update};
 
@@ -13,6 +16,14 @@ use crate::{Document, Filter, FindAndModify, Modify, Place, Query, Store, StoreE
 const PAGE: usize = 500;
 /// And bytes of them: documents are read in, and may be large.
 const PAGE_BYTES: usize = 8 << 20;
+
+/// For how long a search on SQLite may hold the thread that writes, and with it all apps' writes. What takes
+/// longer is searched for before, on a thread that reads.
+const SLOWEST_WHILE_WRITING: Duration = Duration::from_secs(2);
+
+/// How often what was found before writing may match no more when it is written. Then it is searched for on
+/// the thread that writes, where nobody comes in between.
+const LOOKS: u32 = 4;
 
 /// How an update goes about it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +60,11 @@ struct Asked {
     how: UpdateHow,
     /// The last id of the page before.
     after: Option<String>,
+    found: Found,
 }
+
+/// The ids of what matched before the writing began; `None`: it is searched for while writing.
+type Found = Option<Vec<String>>;
 
 impl Store {
     /// Changes the documents that match. Each is changed as a whole; with `multi`, a failure can leave some
@@ -66,12 +81,27 @@ impl Store {
         how: UpdateHow,
     ) -> Result<Updated, StoreError> {
         let mut all = Updated::default();
-        let mut after = None;
+        let (mut after, mut looks) = (None, 0);
+        let most = if how.multi { PAGE } else { 1 };
         loop {
-            let (at, filter, update) = (At::from(at), filter.clone(), update.clone());
-            let asked = Asked { at, filter, update, how, after };
-            let (page, last) =
-                self.write(asked, |asked, c| Box::pin(update_page(c, asked))).await?;
+            let place = At::from(at);
+            let found = self.ahead(&place, filter, after.as_deref(), most, looks).await?;
+            if found.as_ref().is_some_and(Vec::is_empty) && (!how.upsert || all.matched > 0) {
+                return Ok(all);
+            }
+            let searched = found.is_some();
+            let (filter, update) = (filter.clone(), update.clone());
+            let asked = Asked { at: place, filter, update, how, after: after.clone(), found };
+            let page =
+                self.search_and_write(at.app, asked, |asked, c| Box::pin(update_page(c, asked)));
+            let (page, last) = match page.await {
+                Err(StoreError::Contended) if searched => {
+                    looks += 1;
+                    continue;
+                }
+                page => page?,
+            };
+            looks = 0;
             all.matched += page.matched;
             all.modified += page.modified;
             all.upserted = page.upserted;
@@ -93,11 +123,23 @@ impl Store {
         at: Place<'_>,
         request: &FindAndModify,
     ) -> Result<Option<Document>, StoreError> {
-        let found = self
-            .write((At::from(at), request.clone()), |(at, request), c| {
-                Box::pin(find_and_modify(c, at, request))
-            })
-            .await?;
+        let mut looks = 0;
+        let found = loop {
+            let place = At::from(at);
+            let ahead = self.first_ahead(&place, request, looks).await?;
+            if ahead.as_ref().is_some_and(Vec::is_empty) && !request.upsert {
+                break None;
+            }
+            let searched = ahead.is_some();
+            let asked = (place, request.clone(), ahead);
+            let found = self.search_and_write(at.app, asked, |(at, request, ahead), c| {
+                Box::pin(find_and_modify(c, at, request, ahead))
+            });
+            match found.await {
+                Err(StoreError::Contended) if searched => looks += 1,
+                found => break found?,
+            }
+        };
         Ok(found.map(|mut document| {
             if let Some(fields) = &request.fields {
                 fields.apply(&mut document);
@@ -118,28 +160,107 @@ impl Store {
         how: RemoveHow,
     ) -> Result<u64, StoreError> {
         let mut all = 0;
-        let mut after: Option<String> = None;
+        let (mut after, mut looks) = (None::<String>, 0);
+        let most = if how.only_one { 1 } else { PAGE };
         loop {
-            let asked = (At::from(at), filter.clone(), how, after);
-            let (removed, last) = self
-                .write(asked, |(at, filter, how, after), c| {
+            let place = At::from(at);
+            let ahead = self.ahead(&place, filter, after.as_deref(), most, looks).await?;
+            if ahead.as_ref().is_some_and(Vec::is_empty) {
+                return Ok(all);
+            }
+            let searched = ahead.is_some();
+            let asked = (place, filter.clone(), after.clone(), ahead, most);
+            let page =
+                self.search_and_write(at.app, asked, |(at, filter, after, ahead, most), c| {
                     Box::pin(async move {
                         let Some(known) = for_write(c, at).await? else { return Ok((0, None)) };
-                        let most = if how.only_one { 1 } else { PAGE };
-                        let found =
-                            matching(c, &known, filter, after.as_deref(), most, |row| row.text(0))
-                                .await?;
+                        let page = Page {
+                            filter,
+                            after: after.as_deref(),
+                            most: *most,
+                            ahead,
+                            writes: true,
+                        };
+                        let found = page.matching(c, &known, |row| row.text(0)).await?;
                         let removed = bury(c, known.number, &found).await?;
-                        Ok((removed, found.into_iter().next_back()))
+                        Ok((removed, page.last(found.into_iter().next_back())))
                     })
-                })
-                .await?;
+                });
+            let (removed, last) = match page.await {
+                Err(StoreError::Contended) if searched => {
+                    looks += 1;
+                    continue;
+                }
+                page => page?,
+            };
+            looks = 0;
             all += removed;
             if last.is_none() || how.only_one {
                 return Ok(all);
             }
             after = last;
         }
+    }
+
+    /// On SQLite the ids of a page of documents that match, if finding them may take long: all writes wait for
+    /// the thread that writes.
+    async fn ahead(
+        &self,
+        at: &At,
+        filter: &Filter,
+        after: Option<&str>,
+        most: usize,
+        looks: u32,
+    ) -> Result<Found, StoreError> {
+        if !self.is_sqlite() || filter.is_quick() || looks == LOOKS {
+            return Ok(None);
+        }
+        let asked = (at.clone(), filter.clone(), after.map(str::to_owned), most);
+        let found = self.search(&at.app, asked, |(at, filter, after, most), c| {
+            Box::pin(async move {
+                let Some(known) = known(c, at).await? else { return Ok(Vec::new()) };
+                let page = Page {
+                    filter,
+                    after: after.as_deref(),
+                    most: *most,
+                    ahead: &None,
+                    writes: false,
+                };
+                page.matching(c, &known, |row| row.text(0)).await
+            })
+        });
+        found.await.map(Some)
+    }
+
+    /// The same of the first document that a [`FindAndModify`] asks for.
+    async fn first_ahead(
+        &self,
+        at: &At,
+        request: &FindAndModify,
+        looks: u32,
+    ) -> Result<Found, StoreError> {
+        let quick = request.sort.is_empty() && request.filter.is_quick();
+        if !self.is_sqlite() || quick || looks == LOOKS {
+            return Ok(None);
+        }
+        let found = self.search(&at.app, (at.clone(), request.clone()), |(at, request), c| {
+            Box::pin(async move {
+                let Some(known) = known(c, at).await? else { return Ok(None) };
+                let (sql, params) = rendered(scope(c, &known).select(&first(request))?);
+                c.first(&sql, &params, |row| row.text(0)).await
+            })
+        });
+        Ok(Some(found.await?.into_iter().collect()))
+    }
+}
+
+/// The first document that is asked for.
+fn first(request: &FindAndModify) -> Query {
+    Query {
+        filter: request.filter.clone(),
+        sort: request.sort.clone(),
+        limit: Some(1),
+        ..Query::default()
     }
 }
 
@@ -154,51 +275,103 @@ async fn for_write(
     known(c, at).await
 }
 
-/// The first `most` documents that match, by id, each locked for this transaction.
-async fn matching<T: Send>(
+/// Which documents a transaction takes: the first `most` that match, by id.
+struct Page<'a> {
+    filter: &'a Filter,
+    after: Option<&'a str>,
+    most: usize,
+    ahead: &'a Found,
+    /// Whether the transaction writes.
+    writes: bool,
+}
+
+impl Page<'_> {
+    /// The documents, each locked for this transaction.
+    async fn matching<T: Send>(
+        &self,
+        c: &Connection<'_>,
+        known: &Known,
+        mut map: impl FnMut(&Row<'_>) -> Result<T, StoreError> + Send,
+    ) -> Result<Vec<T>, StoreError> {
+        if let Some(ids) = self.ahead {
+            let found = still_matching(c, known, self.filter, ids, map).await?;
+            // Of a page the others are taken. The only one has to be another.
+            let none = found.is_empty() && self.most == 1 && !ids.is_empty();
+            return if none { Err(StoreError::Contended) } else { Ok(found) };
+        }
+        let (clause, mut params) = rendered(scope(c, known).where_clause(self.filter)?);
+        let mut sql = format!("SELECT id, doc FROM entities WHERE {clause}");
+        if let Some(after) = self.after {
+            params.push(Param::from(after));
+            sql.push_str(&format!(" AND id > ${}", params.len()));
+        }
+        sql.push_str(&format!(" ORDER BY id LIMIT {}", self.most));
+        if !c.is_sqlite() {
+            sql.push_str(" FOR UPDATE");
+        }
+        let map = |row: &Row<'_>| Ok((map(row)?, row.bytes()));
+        let _limit = (self.writes && c.is_sqlite()).then(while_writing);
+        let found = c.rows_within(PAGE_BYTES, &sql, &params, map).await?.read;
+        if found.is_empty() && !c.is_sqlite() {
+            // PostgreSQL drops a row that was changed while it waited for the row's lock and matches no more,
+            // and does not look for another in its place.
+            let sql = sql.trim_end_matches(" FOR UPDATE");
+            if c.first(sql, &params, |_| Ok(())).await?.is_some() {
+                return Err(StoreError::Contended);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Where the next page begins, if the last id of this one is known.
+    fn last(&self, written: Option<String>) -> Option<String> {
+        self.ahead.as_ref().map_or(written, |ids| ids.last().cloned())
+    }
+}
+
+/// On SQLite: those of these documents that still match.
+async fn still_matching<T: Send>(
     c: &Connection<'_>,
     known: &Known,
     filter: &Filter,
-    after: Option<&str>,
-    most: usize,
+    ids: &[String],
     mut map: impl FnMut(&Row<'_>) -> Result<T, StoreError> + Send,
 ) -> Result<Vec<T>, StoreError> {
-    let (clause, mut params) = rendered(scope(c, known).where_clause(filter)?);
-    let mut sql = format!("SELECT id, doc FROM entities WHERE {clause}");
-    if let Some(after) = after {
-        params.push(Param::from(after));
-        sql.push_str(&format!(" AND id > ${}", params.len()));
-    }
-    sql.push_str(&format!(" ORDER BY id LIMIT {most}"));
-    if !c.is_sqlite() {
-        sql.push_str(" FOR UPDATE");
-    }
-    let map = |row: &Row<'_>| Ok((map(row)?, row.bytes()));
-    let found = c.rows_within(PAGE_BYTES, &sql, &params, map).await?.read;
-    if found.is_empty() && !c.is_sqlite() {
-        // PostgreSQL drops a row that was changed while it waited for the row's lock and matches no more,
-        // and does not look for another in its place.
-        let sql = sql.trim_end_matches(" FOR UPDATE");
-        if c.first(sql, &params, |_| Ok(())).await?.is_some() {
-            return Err(StoreError::Contended);
-        }
+    let _limit = while_writing();
+    let sql = "SELECT id, doc FROM entities WHERE collection = $1 AND id = $2";
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        let read = |row: &Row<'_>| {
+            let late = watch::is_over(row.bytes());
+            let matches = !late && filter.matches(&row.document(1)?);
+            if late || watch::is_over(0) {
+                return Err(StoreError::TooSlow);
+            }
+            matches.then(|| map(row)).transpose()
+        };
+        let params = [known.number.into(), id.as_str().into()];
+        found.extend(c.first(sql, &params, read).await?.flatten());
     }
     Ok(found)
+}
+
+fn while_writing() -> watch::Limit {
+    watch::Limit::until(Instant::now() + SLOWEST_WHILE_WRITING)
 }
 
 async fn update_page(
     c: &Connection<'_>,
     asked: &Asked,
 ) -> Result<(Updated, Option<String>), StoreError> {
-    let Asked { at, filter, update, how, after } = asked;
+    let Asked { at, filter, update, how, after, found } = asked;
+    let most = if how.multi { PAGE } else { 1 };
+    // Found none before: one that is there now is not inserted again.
+    let ahead = if found.as_ref().is_some_and(Vec::is_empty) { &None } else { found };
+    let page = Page { filter, after: after.as_deref(), most, ahead, writes: true };
     let mut updated = Updated::default();
     let mut last = None;
     if let Some(known) = for_write(c, at).await? {
-        let most = if how.multi { PAGE } else { 1 };
-        let found = matching(c, &known, filter, after.as_deref(), most, |row| {
-            Ok((row.text(0)?, row.document(1)?))
-        })
-        .await?;
+        let found = page.matching(c, &known, |row| Ok((row.text(0)?, row.document(1)?))).await?;
         for (id, mut document) in found {
             updated.matched += 1;
             if update.apply(&mut document, filter)? {
@@ -209,10 +382,13 @@ async fn update_page(
         }
     }
     if how.upsert && updated.matched == 0 && after.is_none() {
+        if ahead.is_some() {
+            return Err(StoreError::Contended); // Others than those that were found may match now.
+        }
         let document = upsert(c, at, filter, update).await?;
         updated.upserted = document.get("_id").and_then(|id| id.as_str()).map(str::to_owned);
     }
-    Ok((updated, last))
+    Ok((updated, page.last(last)))
 }
 
 /// Inserts what an update makes of nothing.
@@ -231,10 +407,11 @@ async fn upsert(
     if !c.is_sqlite() {
         // Two upserts with one filter must not both insert: they come one after another, and look again.
         c.lock(&format!("upsert {number}")).await?;
-        if let Some(known) = known(c, at).await?
-            && !matching(c, &known, filter, None, 1, |_| Ok(())).await?.is_empty()
-        {
-            return Err(StoreError::Contended);
+        if let Some(known) = known(c, at).await? {
+            let page = Page { filter, after: None, most: 1, ahead: &None, writes: true };
+            if !page.matching(c, &known, |_| Ok(())).await?.is_empty() {
+                return Err(StoreError::Contended);
+            }
         }
     }
     insert_one(c, number, &id, &text).await?;
@@ -245,25 +422,32 @@ async fn find_and_modify(
     c: &Connection<'_>,
     at: &At,
     request: &FindAndModify,
+    ahead: &Found,
 ) -> Result<Option<Document>, StoreError> {
     let mut found = None;
     let known = for_write(c, at).await?;
     if let Some(known) = &known {
-        let query = Query {
-            filter: request.filter.clone(),
-            sort: request.sort.clone(),
-            limit: Some(1),
-            ..Query::default()
-        };
-        let (sql, params) = rendered(scope(c, known).select(&query)?);
-        let lock = if c.is_sqlite() { "" } else { " FOR UPDATE" };
         let read = |row: &Row<'_>| Ok((row.text(0)?, row.document(1)?));
-        found = c.first(&format!("{sql}{lock}"), &params, read).await?;
-        // As in `matching`.
-        if found.is_none() && !c.is_sqlite() && c.first(&sql, &params, |_| Ok(())).await?.is_some()
-        {
-            return Err(StoreError::Contended);
-        }
+        found = match ahead {
+            Some(ids) if !ids.is_empty() => {
+                let still = still_matching(c, known, &request.filter, ids, read).await?;
+                Some(still.into_iter().next().ok_or(StoreError::Contended)?)
+            }
+            _ => {
+                let _limit = c.is_sqlite().then(while_writing);
+                let (sql, params) = rendered(scope(c, known).select(&first(request))?);
+                let lock = if c.is_sqlite() { "" } else { " FOR UPDATE" };
+                let found = c.first(&format!("{sql}{lock}"), &params, read).await?;
+                // As in `matching`.
+                if found.is_none()
+                    && !c.is_sqlite()
+                    && c.first(&sql, &params, |_| Ok(())).await?.is_some()
+                {
+                    return Err(StoreError::Contended);
+                }
+                found
+            }
+        };
     }
     match (&request.action, known, found) {
         (Modify::Remove, Some(known), Some((id, document))) => {

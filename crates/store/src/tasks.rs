@@ -1,6 +1,7 @@
 //! Runs that are owed: kept until they are done, and run by one host at a time.
 
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use crate::collections::need_app;
 use crate::connection::{Connection, Row};
@@ -12,6 +13,9 @@ pub const KEY_KEPT_MS: i64 = 24 * 3_600_000;
 
 /// Dead tasks that are kept of an app: the last ones.
 const DEAD_KEPT: u32 = 1_000;
+
+/// Tasks of one app that one host has at a time: of those that it can run at once, an eighth.
+const PER_APP: u32 = 8;
 
 /// How far a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,15 +49,15 @@ impl TaskState {
     }
 }
 
-/// A run that is owed.
+/// A run that is owed. Whoever does not need all of its content can have it read as another type.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TaskRecord {
+pub struct TaskRecord<C = Value> {
     /// The app's key.
     pub app: String,
     /// Unique within the app.
     pub id: String,
     /// What is to be done, as the program describes it.
-    pub content: Value,
+    pub content: C,
     /// How far it is.
     pub state: TaskState,
     /// Times it was begun.
@@ -88,7 +92,7 @@ pub enum TaskEnd {
 
 const COLUMNS: &str = "app, id, content, state, tries, due_ms, error, created_ms";
 
-fn record(row: &Row<'_>) -> Result<TaskRecord, StoreError> {
+fn record<C: DeserializeOwned + Default>(row: &Row<'_>) -> Result<TaskRecord<C>, StoreError> {
     Ok(TaskRecord {
         app: row.text(0)?,
         id: row.text(1)?,
@@ -172,37 +176,57 @@ impl Store {
     }
 
     /// Gives up to `most` tasks that are due to a host, which has to say before `until_ms` that it is still
-    /// at them ([`Store::hold_tasks`]).
+    /// at them ([`Store::hold_tasks`]). It never has more than 8 of one app. It is not given again what it is `at`, as `(app, id)`: its
+    /// claim to that has only lapsed.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
     pub async fn claim_tasks(
         &self,
         owner: &str,
+        at: &[(String, String)],
         now_ms: i64,
         until_ms: i64,
         most: u32,
     ) -> Result<Vec<TaskRecord>, StoreError> {
-        self.write((owner.to_owned(), now_ms, until_ms, most), |(owner, now, until, most), c| {
+        let asked = (owner.to_owned(), json!(at).to_string(), now_ms, until_ms, most);
+        self.write(asked, |(owner, at, now, until, most), c| {
             Box::pin(async move {
                 // Others' claims are passed by, not waited for.
                 let skip = if c.is_sqlite() { "" } else { "FOR UPDATE SKIP LOCKED" };
-                let sql = format!(
-                    "UPDATE tasks SET state = 'running', owner = $1, due_ms = $3, tries = tries + 1
-                     WHERE (app, id) IN (SELECT app, id FROM tasks
-                        WHERE state IN ('waiting', 'running') AND due_ms <= $2
-                        ORDER BY due_ms LIMIT $4 {skip})
-                     RETURNING {COLUMNS}"
+                let due = format!(
+                    "t.state IN ('waiting', 'running') AND t.due_ms <= $2
+                     AND NOT (t.state = 'running' AND t.owner = $1 AND (t.app, t.id) IN {})",
+                    listed(c, 6)
                 );
-                let params =
-                    [owner.as_str().into(), (*now).into(), (*until).into(), (*most).into()];
+                let sql = format!(
+                    "WITH running AS (SELECT app, count(*) AS has FROM tasks
+                        WHERE state = 'running' AND owner = $1 AND due_ms > $2 GROUP BY app),
+                    turns AS (SELECT t.app, t.id, t.due_ms, coalesce(r.has, 0)
+                            + row_number() OVER (PARTITION BY t.app ORDER BY t.due_ms, t.id) AS turn
+                        FROM tasks t LEFT JOIN running r ON r.app = t.app
+                        WHERE {due}),
+                    next AS (SELECT app, id FROM turns WHERE turn <= $5 ORDER BY due_ms LIMIT $4)
+                    UPDATE tasks SET state = 'running', owner = $1, due_ms = $3, tries = tries + 1
+                    WHERE (app, id) IN (SELECT t.app, t.id FROM tasks t
+                        WHERE (t.app, t.id) IN (SELECT app, id FROM next) AND {due} {skip})
+                    RETURNING {COLUMNS}"
+                );
+                let params = [
+                    owner.as_str().into(),
+                    (*now).into(),
+                    (*until).into(),
+                    (*most).into(),
+                    PER_APP.into(),
+                    at.as_str().into(),
+                ];
                 c.rows(&sql, &params, record).await
             })
         })
         .await
     }
 
-    /// Says that a host is still at its tasks, until the next `until_ms`. Returns them, as `(app, id)`: one
+    /// Says that a host is still `at` these tasks, as `(app, id)`, until the next `until_ms`. Returns them: one
     /// that is not among them is not its any more.
     ///
     /// # Errors
@@ -210,14 +234,19 @@ impl Store {
     pub async fn hold_tasks(
         &self,
         owner: &str,
+        at: &[(String, String)],
         until_ms: i64,
     ) -> Result<Vec<(String, String)>, StoreError> {
-        self.write((owner.to_owned(), until_ms), |(owner, until), c| {
+        let asked = (owner.to_owned(), json!(at).to_string(), until_ms);
+        self.write(asked, |(owner, at, until), c| {
             Box::pin(async move {
-                let sql = "UPDATE tasks SET due_ms = $2 WHERE owner = $1 AND state = 'running'
-                    RETURNING app, id";
-                let params = [owner.as_str().into(), (*until).into()];
-                c.rows(sql, &params, |row| Ok((row.text(0)?, row.text(1)?))).await
+                let sql = format!(
+                    "UPDATE tasks SET due_ms = $2 WHERE owner = $1 AND state = 'running'
+                     AND (app, id) IN {} RETURNING app, id",
+                    listed(c, 3)
+                );
+                let params = [owner.as_str().into(), (*until).into(), at.as_str().into()];
+                c.rows(&sql, &params, |row| Ok((row.text(0)?, row.text(1)?))).await
             })
         })
         .await
@@ -267,16 +296,17 @@ impl Store {
         .await
     }
 
-    /// An app's tasks, of one state or all, the youngest first.
+    /// An app's tasks, of one state or all, the youngest first. Their contents are read one after another, and
+    /// of each only what `C` has is kept: together they may be very large.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
-    pub async fn tasks(
+    pub async fn tasks<C: DeserializeOwned + Default + Send + 'static>(
         &self,
         app: &str,
         state: Option<TaskState>,
         most: u32,
-    ) -> Result<Vec<TaskRecord>, StoreError> {
+    ) -> Result<Vec<TaskRecord<C>>, StoreError> {
         self.read((app.to_owned(), state, most), |(app, state, most), c| {
             Box::pin(async move {
                 let sql = format!(
@@ -366,6 +396,16 @@ impl Store {
             })
         })
         .await
+    }
+}
+
+/// The rows of a parameter that is a JSON list of `[app, id]`.
+fn listed(c: &Connection<'_>, parameter: u32) -> String {
+    match c.is_sqlite() {
+        true => format!("(SELECT value ->> 0, value ->> 1 FROM json_each(${parameter}))"),
+        false => format!(
+            "(SELECT e ->> 0, e ->> 1 FROM jsonb_array_elements((${parameter}::text)::jsonb) AS e)"
+        ),
     }
 }
 

@@ -24,7 +24,7 @@ mod url;
 
 /// Connections of this process: enough for group commit to pay in the server, a third of the 100 that a
 /// server allows by default.
-const CONNECTIONS: usize = 32;
+pub(crate) const CONNECTIONS: usize = 32;
 
 /// For how long a request waits for a connection, or a connection for the server.
 const PATIENCE: Duration = Duration::from_secs(10);

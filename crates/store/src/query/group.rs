@@ -14,6 +14,9 @@ pub use reducer::{Reduce, Reducer};
 /// Fields to group by.
 const MAX_KEYS: usize = 20;
 
+/// Bytes of what each result holds at first, as JSON: each result has it. The SDKs' have 20.
+const MAX_INITIAL: usize = 4096;
+
 /// A group: what is reduced, by what.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
@@ -53,6 +56,9 @@ impl Group {
             Some(Value::Object(initial)) => initial.clone(),
             Some(_) => return refuse!("a group's initial is an object"),
         };
+        if Value::Object(initial.clone()).to_string().len() > MAX_INITIAL {
+            return refuse!("a group's initial is larger than {MAX_INITIAL} bytes");
+        }
         if object.contains_key("finalize") {
             return refuse!("a group's finalize is not supported");
         }

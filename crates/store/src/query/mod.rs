@@ -14,6 +14,7 @@ mod sort;
 pub mod sql;
 mod update;
 mod value;
+pub(crate) mod watch;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};

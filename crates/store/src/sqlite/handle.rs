@@ -1,7 +1,6 @@
 //! One SQLite connection, and how statements run on it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_UNIQUE};
@@ -9,6 +8,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection as Database, ErrorCode, ToSql};
 
 use crate::connection::{Param, Row, Rows};
+use crate::query::watch;
 use crate::{SLOWEST_QUERY, StoreError};
 
 /// Instructions of SQLite's machine between two looks at the clock: less than a millisecond.
@@ -19,34 +19,14 @@ pub(crate) struct Handle {
     // The mutex is never waited for. It makes the handle `Sync`, so that the operations' futures, which
     // are the same for both databases, are `Send`.
     database: Mutex<Database>,
-    deadline: Arc<Deadline>,
-}
-
-struct Deadline {
-    start: Instant,
-    /// Milliseconds after `start`; 0: none.
-    at: AtomicU64,
-}
-
-impl Deadline {
-    fn now(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    fn is_over(&self) -> bool {
-        let at = self.at.load(Ordering::Relaxed);
-        at != 0 && self.now() > at
-    }
 }
 
 impl Handle {
     pub(crate) fn new(mut database: Database) -> Result<Self, StoreError> {
-        let deadline = Arc::new(Deadline { start: Instant::now(), at: AtomicU64::new(0) });
-        let watched = Arc::clone(&deadline);
         database
-            .progress_handler(INSTRUCTIONS, Some(move || watched.is_over()))
+            .progress_handler(INSTRUCTIONS, Some(|| watch::is_over(watch::BETWEEN_LOOKS)))
             .map_err(|e| StoreError::unavailable("setting up a connection", e))?;
-        Ok(Self { database: Mutex::new(database), deadline })
+        Ok(Self { database: Mutex::new(database) })
     }
 
     pub(super) fn database(&self) -> MutexGuard<'_, Database> {
@@ -62,22 +42,17 @@ impl Handle {
     ) -> Result<Rows<T>, StoreError> {
         let database = self.database();
         let mut statement = prepare(&database, sql, params)?;
-        let slowest = u64::try_from(SLOWEST_QUERY.as_millis()).unwrap_or(u64::MAX);
         // Only what looks for rows is interrupted: SQLite undoes the whole transaction, with others'
         // writes in it, when it interrupts a statement that writes.
-        self.deadline.at.store(self.deadline.now() + slowest, Ordering::Relaxed);
+        let _limit = watch::Limit::until(Instant::now() + SLOWEST_QUERY);
         let mut rows = Rows::new(most_bytes);
-        let outcome = (|| {
-            let mut found = statement.raw_query();
-            while let Some(row) = found.next().map_err(|e| failed(&e))? {
-                if !rows.add(map(&Row::Sqlite(row))?) {
-                    break;
-                }
+        let mut found = statement.raw_query();
+        while let Some(row) = found.next().map_err(|e| unfound(&e))? {
+            if !rows.add(map(&Row::Sqlite(row))?) {
+                break;
             }
-            Ok(())
-        })();
-        self.deadline.at.store(0, Ordering::Relaxed);
-        outcome.map(|()| rows)
+        }
+        Ok(rows)
     }
 
     pub(crate) fn execute(&self, sql: &str, params: &[Param]) -> Result<u64, StoreError> {
@@ -119,6 +94,14 @@ fn failed(error: &rusqlite::Error) -> StoreError {
         Some(ErrorCode::OperationInterrupted) => StoreError::TooSlow,
         Some(ErrorCode::TooBig) => StoreError::Invalid("the document is too large".into()),
         _ => StoreError::unavailable("sqlite", error),
+    }
+}
+
+/// Of a statement that looks for rows, what is too big is what it finds.
+fn unfound(error: &rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::TooBig) => StoreError::TooLarge,
+        _ => failed(error),
     }
 }
 

@@ -166,7 +166,7 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 }
 
 /// Threads that read: more than there are processors, as one slow query must not hold up all others.
-fn readers() -> usize {
+pub(crate) fn readers() -> usize {
     (processors() * 2).clamp(4, 16)
 }
 

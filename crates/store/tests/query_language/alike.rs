@@ -40,6 +40,21 @@ fn the_nearest_come_first() {
     }
 }
 
+/// Only so many conditions side by side are given to indexes; the rest must hold, too.
+#[test]
+fn no_id_condition_is_dropped_however_many_there_are() {
+    let documents: Vec<_> = ["a", "b"].map(|id| document(json!({"_id": id}))).into();
+    let (sqlite, postgres) = (Sqlite::new(&documents), Postgres::new(&documents));
+    for count in [1, 16, 17, 40] {
+        let mut parts = vec![json!({"_id": {"$in": ["a", "b"]}}); count];
+        parts.push(json!({"_id": "b"}));
+        let filter = Filter::parse(&json!({"$and": parts})).unwrap();
+        let query = Query { filter, ..Query::default() };
+        assert_eq!(sqlite.ids(&query), ["b"], "{count}");
+        assert_eq!(postgres.ids(&query), ["b"], "{count}");
+    }
+}
+
 /// A pattern means the same to both engines, whatever it is made of.
 #[test]
 fn patterns_mean_the_same() {

@@ -339,3 +339,39 @@ fn projections() {
         assert!(Projection::parse(&wrong).is_err(), "{wrong}");
     }
 }
+
+/// Each is compiled and kept while the query runs.
+#[test]
+fn a_query_has_few_patterns_and_none_is_large() {
+    let fields = |count: usize| {
+        let parts: Vec<_> = (0..count)
+            .map(|n| json!({ format!("f{n}"): { "$regex": "^abc", "$options": "i" } }))
+            .collect();
+        Filter::parse(&json!({ "$or": parts }))
+    };
+    assert!(fields(10).is_ok());
+    let error = fields(11).unwrap_err().to_string();
+    assert_eq!(error, "the query has more than 1000 conditions (a $regex counts as 90)");
+    let pattern = |pattern: &str| {
+        Filter::parse(&json!({ "a": { "$regex": pattern, "$options": "i" } })).is_ok()
+    };
+    assert!(pattern(&"kés".repeat(250)));
+    assert!(pattern(r"^[\w.+-]{1,64}@[\w-]{1,63}(\.[\w-]{1,63}){1,3}$"));
+    assert!(pattern(r"^\p{Lu}\p{L}* \p{L}+$"));
+    assert!(!pattern(r"(\pL{100}){100}"));
+    assert!(!pattern(r"\pL{500}"));
+}
+
+/// The ways through arrays of nested `$elemMatch`es multiply.
+#[test]
+fn positions_are_bounded_through_nested_element_matches() {
+    let filter = |inner: &str| {
+        let inner = json!({ inner: { "$elemMatch": { "b.0": 1 } } });
+        Filter::parse(&json!({ "a.0.0.0": { "$elemMatch": inner } }))
+    };
+    assert!(filter("c.0.0").is_ok());
+    let error = filter("c.0.0.0").unwrap_err().to_string();
+    assert_eq!(error, "the fields around \"b.0\" and itself have more than 6 numbers");
+    // Side by side they do not.
+    assert!(Filter::parse(&json!({ "$and": vec![json!({ "a.0.0.0": 1 }); 20] })).is_ok());
+}

@@ -112,10 +112,12 @@ suite! {
     entities: stored_and_read_back, duplicates_insert_nothing, ids_and_documents_that_cannot_be_stored,
         numbers_come_back_exactly, apps_do_not_see_each_other, a_collection_is_dropped_with_all_of_it,
         removed_ids_are_remembered, without_an_app_nothing_is_stored, query_with_order_page_and_fields,
-        unknown_collections_read_as_empty, distinct_values_and_groups, what_is_found_is_bounded_in_bytes;
+        unknown_collections_read_as_empty, distinct_values_and_groups, what_is_found_is_bounded_in_bytes,
+        groups_are_bounded_by_what_they_answer, distinct_values_of_one_document_are_bounded,
+        removals_are_told_up_to_a_number, a_collection_is_found_by_its_name;
     modify: change_reads_decides_and_writes, update_one_many_and_upsert, remove_one_and_all,
         find_and_modify_answers_before_or_after, the_id_cannot_be_changed, more_than_a_page,
-        pages_end_at_their_bytes;
+        pages_end_at_their_bytes, what_was_found_is_looked_at_again_before_it_is_written;
     elements: the_one_that_matched_is_changed_in_each_document, those_a_filter_names_are_changed,
         an_upsert_has_none_that_matched, each_asker_takes_another;
     concurrent: no_update_is_lost, each_finds_another, a_failing_write_takes_no_other_along,
@@ -126,7 +128,9 @@ suite! {
     users: credentials, an_id_that_is_taken_changes_no_credential, sessions;
     kept: only_the_newest_stay;
     tasks: a_key_names_one_task, one_host_at_a_time_has_a_task,
-        what_fails_is_tried_again_and_put_aside, an_app_owes_so_many;
+        what_fails_is_tried_again_and_put_aside, an_app_owes_so_many,
+        one_app_does_not_take_all_of_a_host, a_host_is_not_given_again_what_it_is_at,
+        tasks_are_listed_without_their_contents;
     indexes: made_listed_and_dropped, the_planner_uses_them, long_values_do_not_break;
 }
 

@@ -23,7 +23,7 @@ pub(crate) async fn change_reads_decides_and_writes(f: Fixture) {
     assert_eq!(f.store.get(ORDERS, "a").await, Ok(Some(doc(json!({ "_id": "a", "n": 2 })))));
     assert_eq!(f.store.change(ORDERS, "a", |_| (Change::Remove, ())).await, Ok(()));
     assert_eq!(f.store.get(ORDERS, "a").await, Ok(None));
-    assert_eq!(f.store.deleted_since(ORDERS, 0).await, Ok(vec!["a".to_owned()]));
+    assert_eq!(f.store.deleted_since(ORDERS, 0, 100).await, Ok(vec!["a".to_owned()]));
     assert_eq!(f.store.change(ORDERS, "a", |_| (Change::Remove, ())).await, Ok(()));
     let other =
         f.store.change(ORDERS, "b", |_| (Change::Put(doc(json!({ "_id": "c" }))), ())).await;
@@ -67,7 +67,7 @@ pub(crate) async fn remove_one_and_all(f: Fixture) {
     assert_eq!(f.ids(ORDERS, json!({})).await.len(), 3);
     assert_eq!(f.store.remove(ORDERS, &old, RemoveHow::default()).await, Ok(2));
     assert_eq!(f.ids(ORDERS, json!({})).await, ["d"]);
-    assert_eq!(f.store.deleted_since(ORDERS, 0).await.expect("a read").len(), 3);
+    assert_eq!(f.store.deleted_since(ORDERS, 0, 100).await.expect("a read").len(), 3);
 }
 
 pub(crate) async fn find_and_modify_answers_before_or_after(f: Fixture) {
@@ -90,7 +90,7 @@ pub(crate) async fn find_and_modify_answers_before_or_after(f: Fixture) {
     request.action = Modify::Remove;
     let removed = f.store.find_and_modify(ORDERS, &request).await;
     assert_eq!(removed, Ok(Some(doc(json!({ "_id": "c", "n": 3 })))));
-    assert_eq!(f.store.deleted_since(ORDERS, 0).await, Ok(vec!["c".to_owned()]));
+    assert_eq!(f.store.deleted_since(ORDERS, 0, 100).await, Ok(vec!["c".to_owned()]));
     assert_eq!(f.store.find_and_modify(ORDERS, &request).await, Ok(None));
     request.action = Modify::Update(update_of(json!({ "$set": { "made": true } })));
     assert_eq!(f.store.find_and_modify(ORDERS, &request).await, Ok(None));
@@ -136,4 +136,52 @@ pub(crate) async fn pages_end_at_their_bytes(f: Fixture) {
     assert_eq!(updated, Ok(Updated { matched: 7, modified: 7, upserted: None }));
     assert_eq!(f.store.count(ORDERS, &filter_of(json!({ "n": 1 }))).await, Ok(7));
     assert_eq!(f.store.remove(ORDERS, &all, RemoveHow::default()).await, Ok(7));
+}
+
+/// What is found before it is written may be another's by then.
+pub(crate) async fn what_was_found_is_looked_at_again_before_it_is_written(f: Fixture) {
+    let documents = (0..700).map(|n| doc(json!({ "_id": format!("o{n:03}"), "n": 0, "m": n })));
+    f.store.insert(ORDERS, documents.collect::<Vec<_>>()).await.expect("inserts");
+    let tasks: Vec<_> = (0..8)
+        .map(|n| {
+            let store = f.store.clone();
+            tokio::spawn(async move {
+                let fresh = filter_of(json!({ "n": 0 }));
+                let add = update_of(json!({ "$inc": { "n": 1 } }));
+                let mut changed = 0;
+                if n % 2 == 0 {
+                    let how = UpdateHow { multi: true, upsert: false };
+                    changed += store.update(ORDERS, &fresh, &add, how).await.expect("all").modified;
+                } else {
+                    for _ in 0..20 {
+                        let one = store.update(ORDERS, &fresh, &add, UpdateHow::default()).await;
+                        changed += one.expect("one").modified;
+                    }
+                }
+                changed
+            })
+        })
+        .collect();
+    let mut changed = 0;
+    for task in tasks {
+        changed += task.await.expect("a task");
+    }
+    assert_eq!(changed, 700, "each once");
+    assert_eq!(f.ids(ORDERS, json!({ "n": 1 })).await.len(), 700);
+
+    let tasks: Vec<_> = (0..6)
+        .map(|n| {
+            let store = f.store.clone();
+            tokio::spawn(async move {
+                let how = RemoveHow { only_one: n > 2 };
+                let few = filter_of(json!({ "m": { "$lt": 600 } }));
+                store.remove(ORDERS, &few, how).await.expect("a removal")
+            })
+        })
+        .collect();
+    let mut removed = 0;
+    for task in tasks {
+        removed += task.await.expect("a task");
+    }
+    assert_eq!(removed, 600, "each once");
 }

@@ -48,7 +48,7 @@ async fn apps_with_schedules_of_an_older_layout_are_found() {
     drop(store);
     let file = format!("{}/lode.db", url.trim_start_matches("sqlite:"));
     let database = rusqlite::Connection::open(file).expect("the database");
-    let back = "DROP INDEX apps_scheduled; ALTER TABLE apps DROP COLUMN scheduled;
+    let back = "DROP INDEX tasks_running; DROP INDEX apps_scheduled; ALTER TABLE apps DROP COLUMN scheduled;
         DELETE FROM migrations WHERE number >= 4;";
     database.execute_batch(back).expect("the layout before");
     drop(database);

@@ -5,6 +5,7 @@ use serde_json::{Number, Value};
 use super::{Kind, Node, Range, Test};
 use crate::query::path::Root;
 use crate::query::value::{compare_within_type, equal};
+use crate::query::watch;
 
 impl Node {
     /// Whether this document, or element of an array, matches.
@@ -13,14 +14,22 @@ impl Node {
             Self::And(parts) => parts.iter().all(|part| part.matches(value)),
             Self::Or(parts) => parts.iter().any(|part| part.matches(value)),
             Self::Not(part) => !part.matches(value),
-            Self::Field(path, test) => {
-                path.any(value, test.fans_out(), &mut |found| test.passes(found))
-            }
+            Self::Field(path, test) => path.any(value, test.fans_out(), &mut |found| {
+                watch::is_over(test.work()) || test.passes(found)
+            }),
         }
     }
 }
 
 impl Test {
+    /// What looking at one value is worth to [`watch`]: as much as comparisons are made at most.
+    fn work(&self) -> usize {
+        match self {
+            Self::In(list) => list.len(),
+            _ => 1,
+        }
+    }
+
     /// Whether one value passes; `None` is a missing one.
     pub(crate) fn passes(&self, found: Option<&Value>) -> bool {
         match self {

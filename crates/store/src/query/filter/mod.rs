@@ -159,6 +159,18 @@ impl Filter {
         &self.node
     }
 
+    /// Whether finding what matches takes no time: it names one `_id`, or `_id`s alone, or lets all through.
+    pub(crate) fn is_quick(&self) -> bool {
+        let names_one = |node: &Node| match node {
+            Node::Field(path, Test::Equal(id)) => path.is_id() && id.is_string(),
+            _ => false,
+        };
+        match &self.node {
+            Node::And(parts) if parts.iter().any(names_one) => true,
+            node => super::sql::by_id_alone(node),
+        }
+    }
+
     /// What the elements of an array have to be for `$pull` to take them out.
     pub(crate) fn element(value: &Value) -> Result<Element, QueryError> {
         parse::pulled(value)

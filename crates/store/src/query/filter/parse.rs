@@ -4,13 +4,17 @@ use serde_json::{Map, Value};
 
 use super::{Element, Kind, Near, Node, Pattern, Range, Shape, Test};
 use crate::query::error::{QueryError, refuse, shown};
-use crate::query::path::Path;
+use crate::query::path::{MAX_POSITIONS, Path};
 
 /// How deep a client's filter nests.
 const MAX_DEPTH: usize = 20;
 
 /// Conditions of a client's filter, items of `$in` included.
 const MAX_CONDITIONS: usize = 1000;
+
+/// Conditions that a `$regex` counts as: each compiles to up to 256 KiB, twice at a time, and looks at each text
+/// for itself. Ten fit, which is more than a search over fields has.
+const REGEX: usize = 90;
 
 /// How deep a value in a filter nests. With what stands around it, it stays below the 128 levels that the JSON
 /// reader takes.
@@ -21,12 +25,14 @@ const TRUSTED: usize = 1 << 16;
 
 /// A client's filter.
 pub(super) fn filter(value: &Value) -> Result<Node, QueryError> {
-    Parser { depth: MAX_DEPTH, conditions: MAX_CONDITIONS }.document(value, Place::Top)
+    Parser { depth: MAX_DEPTH, conditions: MAX_CONDITIONS, positions: MAX_POSITIONS }
+        .document(value, Place::Top)
 }
 
 /// What stands behind `$pull` and a field.
 pub(super) fn pulled(value: &Value) -> Result<Element, QueryError> {
-    let mut parser = Parser { depth: MAX_DEPTH, conditions: MAX_CONDITIONS };
+    let mut parser =
+        Parser { depth: MAX_DEPTH, conditions: MAX_CONDITIONS, positions: MAX_POSITIONS };
     if !value.is_object() {
         return Ok(Element::Equal(checked(value)?));
     }
@@ -45,7 +51,7 @@ pub(super) fn array_filters(values: &[Value]) -> Result<Vec<Node>, QueryError> {
 
 /// A filter that was parsed before.
 pub(super) fn trusted(value: &Value) -> Result<Node, QueryError> {
-    Parser { depth: 100, conditions: TRUSTED }.document(value, Place::Top)
+    Parser { depth: 100, conditions: TRUSTED, positions: MAX_POSITIONS }.document(value, Place::Top)
 }
 
 /// Where a condition stands: `$near` sorts, so it may stand only where it holds for the whole result.
@@ -60,6 +66,8 @@ struct Parser {
     depth: usize,
     /// Conditions left.
     conditions: usize,
+    /// Positions left to the paths here, of those around them in `$elemMatch`es: their ways multiply.
+    positions: usize,
 }
 
 impl Parser {
@@ -82,7 +90,9 @@ impl Parser {
                 self.conditions = left;
                 Ok(())
             }
-            None => refuse!("the query has more than {MAX_CONDITIONS} conditions"),
+            None => refuse!(
+                "the query has more than {MAX_CONDITIONS} conditions (a $regex counts as {REGEX})"
+            ),
         }
     }
 
@@ -147,6 +157,12 @@ impl Parser {
         place: Place,
         parts: &mut Vec<Node>,
     ) -> Result<(), QueryError> {
+        if path.positions() > self.positions {
+            return refuse!(
+                "the fields around {} and itself have more than {MAX_POSITIONS} numbers",
+                shown(&path.dotted())
+            );
+        }
         match operators(path, value)? {
             Some(object) => self.operators(path, object, place, parts),
             None => {
@@ -204,6 +220,8 @@ impl Parser {
             "$type" => field(Test::Type(kinds(value)?)),
             "$not" => self.negated(path, value)?,
             "$regex" => {
+                // One was counted already.
+                self.count(REGEX - 1)?;
                 let options = beside.get("$options").unwrap_or(&Value::Null);
                 field(Test::Regex(pattern(value, options)?))
             }
@@ -211,7 +229,7 @@ impl Parser {
             "$options" => return refuse!("$options needs a $regex beside it"),
             "$size" => field(Test::Size(size(value)?)),
             "$mod" => field(modulo(value)?),
-            "$elemMatch" => field(self.element(value)?),
+            "$elemMatch" => field(self.beneath(path, value)?),
             "$near" | "$nearSphere" if place == Place::Top => {
                 let (most, least) = (beside.get("$maxDistance"), beside.get("$minDistance"));
                 field(Test::Near(Near::parse(name, value, most, least)?))
@@ -275,6 +293,16 @@ impl Parser {
         let mut parts = Vec::with_capacity(object.len());
         self.operators(path, object, Place::Inside, &mut parts)?;
         Ok(not(all(parts)))
+    }
+
+    /// What stands in the `$elemMatch` of a path.
+    fn beneath(&mut self, path: &Path, value: &Value) -> Result<Test, QueryError> {
+        let around = self.positions;
+        // A path that has too many is refused where it stands.
+        self.positions = around.saturating_sub(path.positions());
+        let test = self.element(value);
+        self.positions = around;
+        test
     }
 
     fn element(&mut self, value: &Value) -> Result<Test, QueryError> {

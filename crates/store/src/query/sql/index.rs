@@ -19,7 +19,7 @@ pub(super) const KEY_BYTES: usize = 256;
 
 /// Conditions side by side that are given to indexes: beyond a few they narrow nothing, and SQLite bounds how deep
 /// an expression is (1,000).
-const MAX_TOGETHER: usize = 16;
+pub(super) const MAX_TOGETHER: usize = 16;
 
 /// Alternatives that are given to indexes: SQLite puts 500 queries together, and two per alternative are needed.
 /// Nested alternatives count for themselves.

@@ -18,6 +18,7 @@ use super::{Filter, Group, Path, Query, Reducer};
 
 pub use index::{drop_index_sql, index_name, index_sql};
 pub use param::Param;
+pub(super) use sqlite::by_id_alone;
 pub use sqlite::register;
 
 /// Which database the text is for.

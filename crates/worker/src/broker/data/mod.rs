@@ -212,7 +212,8 @@ impl Data {
         let args: args::Collection = read(args)?;
         let name = args.collection;
         let reserved = ["user", "group", "role", "_blob"].contains(&name.as_str());
-        let exists = reserved || self.store.collections(app).await?.contains(&name);
+        let exists =
+            reserved || self.store.collection_exists(Place { app, collection: &name }).await?;
         Ok(exists.to_string())
     }
 }

@@ -1,0 +1,2 @@
+-- What a host is at.
+CREATE INDEX tasks_running ON tasks (owner, app) WHERE state = 'running';
