@@ -159,7 +159,7 @@ pub(crate) async fn log_in(
     api.throttle.failed(&name, Instant::now());
     let known = api.store.credential(&app.key, username).await?;
     let hash = known.as_ref().map(|known| known.password_hash.clone());
-    if !password::is(given, hash).await? {
+    if !password::get_in_line(&app.key)?.is(given, hash).await? {
         return Err(ApiError::new(Kind::InvalidCredentials, ""));
     }
     api.throttle.succeeded(&name);

@@ -54,7 +54,7 @@ pub(crate) async fn sign_up(Path(_): Path<String>, call: Call, body: Body) -> An
     let id = id_of(&document);
     // A user owns their own document.
     document["_acl"]["creator"] = id.clone().into();
-    let password_hash = password::hash(password).await?;
+    let password_hash = password::get_in_line(&call.app.key)?.hash(password).await?;
     let credential = Credential { user_id: id.clone(), username, password_hash };
     call.api.0.store.add_user(&call.app.key, &document, &credential).await.map_err(taken)?;
     let token = open_session(&call, &id).await?;
@@ -231,7 +231,7 @@ pub(crate) async fn update(
     let password = document.remove("password").filter(|password| !password.is_null());
     let password = password.map(|password| text(&password, "password")).transpose()?;
     let hash = match password {
-        Some(password) => Some(password::hash(password).await?),
+        Some(password) => Some(password::get_in_line(&call.app.key)?.hash(password).await?),
         None => None,
     };
     if new_name != old_name {
