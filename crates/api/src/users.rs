@@ -384,9 +384,14 @@ fn text(value: &Value, name: &str) -> Result<String, ApiError> {
     value.as_str().map(str::to_owned).ok_or_else(wrong)
 }
 
+/// Whether a user can have this name.
+pub(crate) fn is_username(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= 256 && !name.contains(char::is_control)
+}
+
 fn check_username(value: &Value) -> Result<String, ApiError> {
     let name = text(value, "username")?;
-    if name.trim().is_empty() || name.len() > 256 || name.contains(char::is_control) {
+    if !is_username(&name) {
         let debug = "a username is a text of 1 to 256 bytes without control characters";
         return Err(ApiError::new(Kind::ParameterValueOutOfRange, debug));
     }
