@@ -32,12 +32,19 @@ const DISCOVERABLE: [&str; 6] =
 
 /// `POST /user/:app`: signs up, and logs in. Without a name or a password they are made up.
 pub(crate) async fn sign_up(Path(_): Path<String>, call: Call, body: Body) -> Answer {
-    let body = Value::Object(body.object_or_empty()?);
+    call.may_write(USERS)?;
+    let body = body.object_or_empty()?;
+    // ACLs name users by it, also those who are gone. What a hook gives is the owner's choice.
+    if !call.identity.is_master() && body.get("_id").is_some_and(|id| !id.is_null()) {
+        let debug = "only the master secret may choose a user's _id";
+        return Err(ApiError::new(Kind::InsufficientCredentials, debug));
+    }
     let operation = operation(USERS, None, INSERT);
-    let mut going = match call.before(operation, body, query::as_object(&call.params)?).await? {
-        Before::Answered(response) => return Ok(response),
-        Before::Going(going) => going,
-    };
+    let mut going =
+        match call.before(operation, Value::Object(body), query::as_object(&call.params)?).await? {
+            Before::Answered(response) => return Ok(response),
+            Before::Going(going) => going,
+        };
     let Some(Value::Object(mut document)) = going.body.take() else {
         return Err(ApiError::new(Kind::BadRequest, "a user is a JSON object"));
     };
@@ -52,6 +59,10 @@ pub(crate) async fn sign_up(Path(_): Path<String>, call: Call, body: Body) -> An
     document.insert("username".into(), username.clone().into());
     let mut document = new_entity(&call, document)?;
     let id = id_of(&document);
+    if id == *call.app.key {
+        let debug = "the app's key is no _id of a user: in ACLs it names the app's owner";
+        return Err(ApiError::new(Kind::InvalidIdentifier, debug));
+    }
     // A user owns their own document.
     document["_acl"]["creator"] = id.clone().into();
     let password_hash = password::get_in_line(&call.app.key)?.hash(password).await?;

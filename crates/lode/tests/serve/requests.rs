@@ -105,23 +105,6 @@ fn guessing_passwords_gets_slower() {
     assert_eq!(guess("bob").status, 401);
 }
 
-/// Signing up with the id of a user that is there once wrote that user's credential before the id was found
-/// taken, and then removed it.
-#[test]
-fn signing_up_under_another_users_id_leaves_that_user_alone() {
-    let server = Server::start();
-    let app = server.app();
-    let users = format!("/user/{}", app.key);
-    let ada = json!({ "_id": "ada", "username": "ada", "password": "lovelace" });
-    assert_eq!(server.ask(&app.as_app(), "POST", &users, ada).status, 201);
-    let eve = json!({ "_id": "ada", "username": "eve", "password": "eve" });
-    let refused = server.ask(&app.as_app(), "POST", &users, eve);
-    assert_eq!((refused.status, &refused.body["error"]), (409, &json!("UserAlreadyExists")));
-    let me = format!("{users}/_me");
-    assert_eq!(server.ask(&basic("eve", "eve"), "GET", &me, Value::Null).status, 401);
-    assert_eq!(server.ask(&basic("ada", "lovelace"), "GET", &me, Value::Null).status, 200);
-}
-
 #[test]
 fn users_have_what_is_theirs() {
     let server = Server::start();
