@@ -12,8 +12,8 @@ use crate::auth::{self, Identity};
 use crate::body::Body;
 use crate::call::{Call, Path, check_id, json as answer};
 use crate::data::{
-    DELETE, FETCH, INSERT, UPDATE, count_readable, delete_entity, fetch_all, new_entity, operation,
-    replace_entity,
+    DELETE, FETCH, INSERT, Rewrite, UPDATE, count_readable, delete_entity, fetch_all, new_entity,
+    operation,
 };
 use crate::error::{ApiError, Kind};
 use crate::pipeline::{Before, Operation};
@@ -66,9 +66,9 @@ pub(crate) async fn sign_up(Path(_): Path<String>, call: Call, body: Body) -> An
     // A user owns their own document.
     document["_acl"]["creator"] = id.clone().into();
     let password_hash = password::get_in_line(&call.app.key)?.hash(password).await?;
-    let credential = Credential { user_id: id.clone(), username, password_hash };
+    let credential = Credential { user_id: id, username, password_hash };
     call.api.0.store.add_user(&call.app.key, &document, &credential).await.map_err(taken)?;
-    let token = open_session(&call, &id).await?;
+    let token = open_session(&call, &credential.user_id, &credential.password_hash).await?;
     document["_kmd"]["authtoken"] = token.into();
     call.after(operation, going, StatusCode::CREATED, &document).await
 }
@@ -97,14 +97,15 @@ pub(crate) async fn log_in(Path(_): Path<String>, call: Call, body: Body) -> Ans
     if auth::is_disabled(&document) {
         return Err(ApiError::new(Kind::InvalidCredentials, "the user is disabled"));
     }
-    let token = open_session(&call, &credential.user_id).await?;
+    let token = open_session(&call, &credential.user_id, &credential.password_hash).await?;
     if let Some(kmd) = document.get_mut("_kmd").and_then(Value::as_object_mut) {
         kmd.insert("authtoken".into(), token.into());
     }
     call.after(operation, going, StatusCode::OK, &document).await
 }
 
-async fn open_session(call: &Call, user: &str) -> Result<String, ApiError> {
+/// Opens a session of a user whose password was verified, or set, with this hash.
+async fn open_session(call: &Call, user: &str, password_hash: &str) -> Result<String, ApiError> {
     let token = secret::new()?;
     let now = time::now_ms();
     let session = Session {
@@ -114,8 +115,10 @@ async fn open_session(call: &Call, user: &str) -> Result<String, ApiError> {
         created_ms: now,
         expires_ms: now + SESSION_MS,
     };
-    call.api.0.store.add_session(&session).await?;
-    Ok(token)
+    if call.api.0.store.add_session(&session, password_hash).await? {
+        return Ok(token);
+    }
+    Err(ApiError::new(Kind::InvalidCredentials, "the password was changed meanwhile"))
 }
 
 /// `POST /user/:app/_logout`: ends the session that asks.
@@ -231,36 +234,37 @@ pub(crate) async fn update(
     let Some(Value::Object(mut document)) = going.body.take() else {
         return Err(ApiError::new(Kind::BadRequest, "a user is a JSON object"));
     };
-    let before = call.api.0.store.get(call.place(USERS), &id).await?;
-    let before = before.ok_or_else(|| ApiError::new(Kind::UserNotFound, ""))?;
-    let old_name = before.get("username").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let new_name = match document.get("username") {
-        None | Some(Value::Null) => old_name.clone(),
-        Some(name) => check_username(name)?,
-    };
-    document.insert("username".into(), new_name.clone().into());
+    match document.get("username") {
+        None | Some(Value::Null) => drop(document.remove("username")),
+        Some(name) => drop(check_username(name)?),
+    }
     let password = document.remove("password").filter(|password| !password.is_null());
     let password = password.map(|password| text(&password, "password")).transpose()?;
+    let new = Rewrite::of(&call, &id, document)?;
     let hash = match password {
         Some(password) => Some(password::get_in_line(&call.app.key)?.hash(password).await?),
         None => None,
     };
-    if new_name != old_name {
-        let renamed = call.api.0.store.rename_credential(&call.app.key, &id, &new_name).await;
-        renamed.map_err(taken)?;
-    }
-    // Checked above: whose document it is.
-    let access = Access::everything();
-    let mut written = replace_entity(&call, USERS, &id, &access, document).await?;
-    with_token(&call, &mut written);
-    if let Some(hash) = hash {
-        call.api.0.store.set_password(&call.app.key, &id, &hash).await?;
-        // Whoever had the old password is out; the one who changed it stays in.
-        call.api.0.store.remove_sessions_of(&call.app.key, &id).await?;
-        if is_self(&call, &id) {
-            let token = open_session(&call, &id).await?;
+    let rewrite = move |before: &Document| {
+        let mut after = new.over(before);
+        if let (false, Some(name)) = (after.contains_key("username"), before.get("username")) {
+            after.insert("username".into(), name.clone());
+        }
+        after
+    };
+    // Checked above: whose document it is. Whoever had the old password is out.
+    let store = &call.api.0.store;
+    let written = store.change_user(&call.app.key, &id, hash.as_deref(), rewrite).await;
+    let written = written.map_err(taken)?;
+    let mut written = written.ok_or_else(|| ApiError::new(Kind::UserNotFound, ""))?;
+    match hash {
+        None => with_token(&call, &mut written),
+        // The one who changed it stays in.
+        Some(hash) if is_self(&call, &id) => {
+            let token = open_session(&call, &id, &hash).await?;
             written["_kmd"]["authtoken"] = token.into();
         }
+        Some(_) => {}
     }
     call.after(operation, going, StatusCode::OK, &written).await
 }

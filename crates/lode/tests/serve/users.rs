@@ -57,3 +57,53 @@ fn signing_up_under_another_users_id_leaves_that_user_alone() {
     assert_eq!(server.ask(&basic("eve", "eve"), "GET", &me, Value::Null).status, 401);
     assert_eq!(server.ask(&basic("ada", "lovelace"), "GET", &me, Value::Null).status, 200);
 }
+
+/// The credential was once renamed before the document was found wanting.
+#[test]
+fn a_change_that_is_refused_leaves_user_and_credential_as_they_were() {
+    let server = Server::start();
+    let app = server.app();
+    sign_up(&server, &app, "ada");
+    let (bob, bob_id) = sign_up(&server, &app, "bob");
+    let path = format!("/user/{}/{bob_id}", app.key);
+    for (wrong, status) in [
+        (json!({ "username": "bert", "password": "new", "$a": 1 }), 400),
+        (json!({ "username": "bert", "password": "new", "_id": "other" }), 400),
+        (json!({ "username": "bert", "password": "" }), 400),
+        (json!({ "username": "ada", "password": "new", "more": 1 }), 409),
+    ] {
+        let refused = server.ask(&bob, "PUT", &path, wrong);
+        assert_eq!(refused.status, status, "{refused:?}");
+    }
+    let me = server.ask(&basic("bob", "secret"), "GET", &path, Value::Null);
+    assert_eq!((me.status, &me.body["username"], me.body.get("more")), (200, &json!("bob"), None));
+    assert_eq!(server.ask(&bob, "GET", &path, Value::Null).status, 200, "the session goes on");
+    // Without a name it stays; with one, both have it.
+    assert_eq!(server.ask(&bob, "PUT", &path, json!({ "more": 1 })).body["username"], "bob");
+    assert_eq!(server.ask(&bob, "PUT", &path, json!({ "username": "bert" })).status, 200);
+    assert_eq!(server.ask(&basic("bert", "secret"), "GET", &path, Value::Null).status, 200);
+}
+
+#[test]
+fn a_new_password_ends_all_sessions_but_the_one_it_opens() {
+    let server = Server::start();
+    let app = server.app();
+    let (ada, id) = sign_up(&server, &app, "ada");
+    let path = format!("/user/{}/{id}", app.key);
+    let changed = server.ask(&ada, "PUT", &path, json!({ "password": "new" }));
+    assert_eq!(changed.status, 200, "{changed:?}");
+    let token = changed.body["_kmd"]["authtoken"].as_str().expect("a token");
+    let status = |auth: &str| server.ask(auth, "GET", &path, Value::Null).status;
+    assert_eq!(status(&ada), 401);
+    assert_eq!(status(&format!("Kinvey {token}")), 200);
+    assert_eq!(status(&basic("ada", "secret")), 401);
+    assert_eq!(status(&basic("ada", "new")), 200);
+    // Somebody else's change gives no session.
+    let changed = server.ask(&app.as_master(), "PUT", &path, json!({ "password": "newer" }));
+    assert_eq!((changed.status, changed.body["_kmd"].get("authtoken")), (200, None));
+    assert_eq!(status(&format!("Kinvey {token}")), 401);
+    // Nobody is made by a change.
+    let none = format!("/user/{}/nobody", app.key);
+    let refused = server.ask(&app.as_master(), "PUT", &none, json!({ "password": "x" }));
+    assert_eq!(named(&refused), (404, "UserNotFound"), "{refused:?}");
+}
