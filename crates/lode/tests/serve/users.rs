@@ -58,6 +58,58 @@ fn signing_up_under_another_users_id_leaves_that_user_alone() {
     assert_eq!(server.ask(&basic("ada", "lovelace"), "GET", &me, Value::Null).status, 200);
 }
 
+/// 500 groups of all users once made every request of every user fail.
+#[test]
+fn many_groups_lock_nobody_out() {
+    let server = Server::start();
+    let app = server.app();
+    let (ada, ada_id) = sign_up(&server, &app, "ada");
+    let (eve, _) = sign_up(&server, &app, "eve");
+    let groups = format!("/group/{}", app.key);
+    let of_ada = json!({ "users": { "all": false, "list": [{ "_id": ada_id }] } });
+    let mut friends = of_ada.clone();
+    friends["_id"] = "zz friends".into();
+    assert_eq!(server.ask(&app.as_master(), "POST", &groups, friends).status, 201);
+    for _ in 0..510 {
+        assert_eq!(server.ask(&eve, "POST", &groups, of_ada.clone()).status, 201);
+    }
+    let books = format!("/appdata/{}/books", app.key);
+    let shared =
+        json!({ "_id": "emma", "_acl": { "gr": false, "groups": { "r": ["zz friends"] } } });
+    assert_eq!(server.ask(&app.as_master(), "POST", &books, shared).status, 201);
+    // The owner's groups count before those that other users put one into.
+    assert_eq!(server.ask(&ada, "GET", &format!("{books}/emma"), Value::Null).status, 200);
+    assert_eq!(server.ask(&eve, "GET", &format!("{books}/emma"), Value::Null).status, 401);
+}
+
+#[test]
+fn users_make_no_groups_of_all_nor_with_ids_of_their_choice() {
+    let server = Server::start();
+    let app = server.app();
+    let (eve, eve_id) = sign_up(&server, &app, "eve");
+    let groups = format!("/group/{}", app.key);
+    let list = json!([{ "_id": eve_id }]);
+    for wrong in [
+        json!({ "_id": "staff", "users": { "list": list } }),
+        json!({ "users": { "all": true } }),
+        json!({ "users": [{ "all": true }] }),
+    ] {
+        let refused = server.ask(&eve, "POST", &groups, wrong);
+        assert_eq!(named(&refused), (401, "InsufficientCredentials"), "{refused:?}");
+    }
+    let staff = format!("{groups}/staff");
+    let refused = server.ask(&eve, "PUT", &staff, json!({ "users": { "list": list } }));
+    assert_eq!(named(&refused), (404, "EntityNotFound"), "{refused:?}");
+    let made = server.ask(&eve, "POST", &groups, json!({ "users": { "list": list } }));
+    assert_eq!(made.status, 201, "{made:?}");
+    let own = format!("{groups}/{}", made.body["_id"].as_str().expect("an id"));
+    let refused = server.ask(&eve, "PUT", &own, json!({ "users": { "all": true } }));
+    assert_eq!(named(&refused), (401, "InsufficientCredentials"), "{refused:?}");
+    assert_eq!(server.ask(&eve, "PUT", &own, json!({ "users": { "list": [] } })).status, 200);
+    let all = json!({ "users": { "all": true } });
+    assert_eq!(server.ask(&app.as_master(), "PUT", &staff, all).status, 200);
+}
+
 /// The credential was once renamed before the document was found wanting.
 #[test]
 fn a_change_that_is_refused_leaves_user_and_credential_as_they_were() {
