@@ -2,8 +2,8 @@
 
 use axum::response::Response;
 use http::StatusCode;
-use lode_store::query::{Filter, Query};
-use lode_store::{Change, Document};
+use lode_store::query::{Filter, Query, Update};
+use lode_store::{Change, Document, UpdateHow};
 use serde_json::{Value, json};
 
 use crate::acl::{Access, Act};
@@ -47,10 +47,16 @@ pub(crate) async fn update_role(
     update(&call, ROLES, &id, &Access::everything(), body).await
 }
 
-/// `DELETE /roles/:app/:id`. Users who were granted it have one that means nothing any more.
+/// `DELETE /roles/:app/:id`. It is taken from all users who have it: ACLs go on naming it.
 pub(crate) async fn delete_role(Path((_, id)): Path<(String, String)>, call: Call) -> Answer {
     call.master_only()?;
-    delete(&call, ROLES, &id, &Access::everything()).await
+    let deleted = delete(&call, ROLES, &id, &Access::everything()).await;
+    // Also if it is gone: the time before, this may have broken off.
+    let granted = Filter::parse(&json!({ "_kmd.roles.roleId": id }))?;
+    let taken = Update::parse(&json!({ "$pull": { "_kmd.roles": { "roleId": id } } }))?;
+    let all = UpdateHow { multi: true, upsert: false };
+    call.api.0.store.update(call.place("user"), &granted, &taken, all).await?;
+    deleted
 }
 
 /// `GET /roles/:app/:id/membership`: the users who have a role.

@@ -159,3 +159,25 @@ fn a_new_password_ends_all_sessions_but_the_one_it_opens() {
     let refused = server.ask(&app.as_master(), "PUT", &none, json!({ "password": "x" }));
     assert_eq!(named(&refused), (404, "UserNotFound"), "{refused:?}");
 }
+
+#[test]
+fn a_deleted_role_grants_nothing_any_more() {
+    let server = Server::start();
+    let app = server.app();
+    let (ada, id) = sign_up(&server, &app, "ada");
+    let master = app.as_master();
+    let role = format!("/roles/{}/editor", app.key);
+    assert_eq!(server.ask(&master, "PUT", &role, json!({ "name": "editor" })).status, 200);
+    let granted = format!("/user/{}/{id}/roles", app.key);
+    let grant = || server.ask(&master, "PUT", &format!("{granted}/editor"), json!({})).status;
+    assert_eq!(grant(), 200);
+    let books = format!("/appdata/{}/books", app.key);
+    let emma = json!({ "_id": "emma", "_acl": { "gr": false, "roles": { "r": ["editor"] } } });
+    assert_eq!(server.ask(&master, "POST", &books, emma).status, 201);
+    let emma = format!("{books}/emma");
+    assert_eq!(server.ask(&ada, "GET", &emma, Value::Null).status, 200);
+    assert_eq!(server.ask(&master, "DELETE", &role, Value::Null).status, 204);
+    assert_eq!(server.ask(&ada, "GET", &emma, Value::Null).status, 401);
+    assert_eq!(server.ask(&master, "GET", &granted, Value::Null).body, json!([]));
+    assert_eq!(grant(), 404);
+}
