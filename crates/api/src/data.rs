@@ -383,15 +383,15 @@ pub(crate) async fn delete_by_query(
     check_collection(&collection)?;
     call.may_write(&collection)?;
     let access = call.access(&collection).await?;
-    if !call.params.contains_key("query") {
-        return Err(ApiError::new(Kind::MissingQuery, "to delete all, give the query {}"));
-    }
     let operation = operation(&collection, None, DELETE);
     let params = query::as_object(&call.params)?;
+    query::needed(&params)?;
     let going = match call.before(operation, Value::Null, params).await? {
         Before::Answered(response) => return Ok(response),
         Before::Going(going) => going,
     };
+    // The hook may have dropped it.
+    query::needed(&going.params)?;
     let filter = access.narrow(Act::Delete, query::read(&going.params)?.filter)?;
     let how = RemoveHow { only_one: false };
     let count = call.api.0.store.remove(call.place(&collection), &filter, how).await?;

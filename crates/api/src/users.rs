@@ -279,7 +279,8 @@ pub(crate) async fn delete(Path((_, id)): Path<(String, String)>, call: Call) ->
         Before::Answered(response) => return Ok(response),
         Before::Going(going) => going,
     };
-    if call.params.get("hard").is_some_and(|hard| hard == "true") {
+    // As the hook left it.
+    if going.params.get("hard").is_some_and(|hard| *hard == true || *hard == "true") {
         let access = Access::everything();
         delete_entity(&call, USERS, &id, &access, Kind::UserNotFound).await?;
         call.api.0.store.remove_credential(&call.app.key, &id).await?;

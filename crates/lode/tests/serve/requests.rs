@@ -142,3 +142,42 @@ fn users_have_what_is_theirs() {
     let changed = server.ask(&ada, "PUT", &ada_path, kmd);
     assert!(changed.body["_kmd"].get("roles").is_none(), "{changed:?}");
 }
+
+/// Deleting by the query `null` once deleted all, as did deleting by one that a hook had dropped.
+#[test]
+fn deleting_by_a_query_that_is_none_deletes_nothing() {
+    let server = Server::start();
+    let hook = "function onPreDelete(request, response) {\n\
+        delete request.params.query; response.continue();\n}";
+    let app = server.app_of(&[("collections/dropped/onPreDelete.js", hook)]);
+    let delete = |collection: &str, query: &str| {
+        let path = format!("/appdata/{}/{collection}", app.key);
+        assert_eq!(server.ask(&app.as_master(), "POST", &path, json!({})).status, 201);
+        let path = format!("{path}?query={query}");
+        let answer = server.ask(&app.as_master(), "DELETE", &path, Value::Null);
+        (answer.status, answer.body)
+    };
+    for (collection, query) in
+        [("books", "null"), ("books", "%22%22"), ("books", "[]"), ("dropped", "%7B%7D")]
+    {
+        let (status, body) = delete(collection, query);
+        assert_eq!((status, &body["error"]), (400, &json!("MissingQuery")), "{query} {body}");
+    }
+    assert_eq!(delete("books", "%7B%7D"), (200, json!({ "count": 4 })));
+}
+
+#[test]
+fn a_user_is_deleted_for_good_only_if_the_hook_leaves_it_so() {
+    let server = Server::start();
+    let hook = "function onPreDelete(request, response) {\n\
+        delete request.params.hard; response.continue();\n}";
+    let app = server.app_of(&[("collections/user/onPreDelete.js", hook)]);
+    let users = format!("/user/{}", app.key);
+    let made = server.ask(&app.as_master(), "POST", &users, json!({ "_id": "ada" }));
+    assert_eq!(made.status, 201, "{made:?}");
+    let gone =
+        server.ask(&app.as_master(), "DELETE", &format!("{users}/ada?hard=true"), Value::Null);
+    assert_eq!(gone.status, 204, "{gone:?}");
+    let ada = server.ask(&app.as_master(), "GET", &format!("{users}/ada"), Value::Null);
+    assert_eq!(ada.body["_kmd"]["status"]["val"], "disabled", "{ada:?}");
+}
