@@ -205,7 +205,7 @@ impl Call {
             text.push('\n');
             text.push_str(stack);
         }
-        self.api.0.logs.outcome(&self.app.key, &self.trace.id, label, text);
+        self.api.0.logs.outcome(&self.app.key, &self.trace.id, label, &text);
         let stack = error.stack.filter(|_| self.identity.is_master());
         Err(ApiError { stack, ..error })
     }
