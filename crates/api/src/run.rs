@@ -108,7 +108,7 @@ impl Call {
         let Some((hook, handler)) = what.find(&self.app) else { return Ok(None) };
         let endpoint = if let What::Endpoint(name) = what { Some(name) } else { None };
         let run = Run::within(self.run.as_deref(), &self.app.key, &self.budget, endpoint)?;
-        let limits = self.budget.begin(&self.app.limits)?;
+        let held = self.budget.begin(&self.app.limits, run.depth).await?;
         let given = Given { request, backend: self.backend(&run) };
         let request: Arc<str> = serde_json::to_string(&given).map_err(ApiError::internal)?.into();
         if request.len() > MAX_TEXT {
@@ -128,8 +128,8 @@ impl Call {
             app: self.app.key.clone(),
             handler,
             request,
-            deadline: self.budget.deadline.min(Instant::now() + limits.wall),
-            limits: Some(limits),
+            deadline: self.budget.deadline.min(Instant::now() + held.limits.wall),
+            limits: Some(held.limits.clone()),
             deployment: self.app.deployment,
             origin,
         };
@@ -142,7 +142,7 @@ impl Call {
             task.deployment = app.deployment;
             report = self.api.run_task(&app, &run, task).await;
         }
-        self.budget.charge(&report.usage);
+        held.charge(&report.usage);
         self.trace.executed(hook);
         let label = what.label(hook);
         self.api.0.logs.add(&self.app.key, &self.trace.id, &label, &report.logs);
