@@ -1,5 +1,7 @@
 //! Users, groups and roles: what they cannot take, and what stays whole.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::{App, Server, basic};
@@ -180,4 +182,34 @@ fn a_deleted_role_grants_nothing_any_more() {
     assert_eq!(server.ask(&ada, "GET", &emma, Value::Null).status, 401);
     assert_eq!(server.ask(&master, "GET", &granted, Value::Null).body, json!([]));
     assert_eq!(grant(), 404);
+}
+
+/// One user's key once named another's run, of another endpoint even.
+#[test]
+fn an_idempotency_key_is_one_users_and_one_endpoints() {
+    let server = Server::start();
+    let fails = "export function onRequest() { throw new Error('why'); }";
+    let app = server.app_of(&[("endpoints/a.js", fails), ("endpoints/b.js", fails)]);
+    let ((ada, _), (bob, _)) = (sign_up(&server, &app, "ada"), sign_up(&server, &app, "bob"));
+    let owe = |auth: &str, endpoint: &str| {
+        let path = format!("/rpc/{}/custom/{endpoint}", app.key);
+        let headers =
+            [("authorization", auth), ("prefer", "respond-async"), ("idempotency-key", "k")];
+        let owed = server.send("POST", &path, &headers, Some(&json!({})));
+        assert_eq!(owed.status, 202, "{owed:?}");
+        owed.body["taskId"].as_str().expect("an id").to_owned()
+    };
+    let ids = [owe(&ada, "a"), owe(&bob, "a"), owe(&ada, "b"), owe(&app.as_master(), "a")];
+    for (n, id) in ids.iter().enumerate() {
+        assert!(!ids.iter().skip(n + 1).any(|other| other == id), "{ids:?}");
+    }
+    assert_eq!(owe(&ada, "a"), ids[0], "the same again");
+    // They failed; a run that nobody waited for is kept like others.
+    let runs = format!("/admin/apps/{}/runs", app.key);
+    let kept = (0..100).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        let kept = server.admin("GET", &runs, Value::Null).body;
+        kept[0].as_str().map(str::to_owned)
+    });
+    assert_eq!(kept.expect("a recording").len(), 32);
 }
