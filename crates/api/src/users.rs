@@ -223,6 +223,7 @@ pub(crate) async fn update(
     body: Body,
 ) -> Answer {
     check_id(&id)?;
+    call.may_write(USERS)?;
     self_or_master(&call, &id)?;
     let operation = operation(USERS, Some(&id), UPDATE);
     let body = Value::Object(body.object()?);
@@ -272,6 +273,7 @@ pub(crate) async fn update(
 /// `DELETE /user/:app/:id`: disables a user, or with `hard=true` deletes them.
 pub(crate) async fn delete(Path((_, id)): Path<(String, String)>, call: Call) -> Answer {
     check_id(&id)?;
+    call.may_write(USERS)?;
     self_or_master(&call, &id)?;
     let operation: Operation<'_> = operation(USERS, Some(&id), DELETE);
     let params = query::as_object(&call.params)?;

@@ -184,6 +184,38 @@ fn a_deleted_role_grants_nothing_any_more() {
     assert_eq!(grant(), 404);
 }
 
+#[test]
+fn read_only_is_so_for_users_groups_and_files_too() {
+    let server = Server::start();
+    let app = server.app();
+    let (ada, id) = sign_up(&server, &app, "ada");
+    let closed = json!({ "permission": "full", "readOnly": true });
+    let settings = json!({ "collections": { "user": closed, "group": closed, "_blob": closed } });
+    let path = format!("/admin/apps/{}/settings", app.key);
+    assert_eq!(server.admin("PUT", &path, settings).status, 200);
+    let (user, group) = (format!("/user/{}", app.key), format!("/group/{}", app.key));
+    let blob = format!("/blob/{}", app.key);
+    for (method, path) in [
+        ("POST", user.clone()),
+        ("PUT", format!("{user}/{id}")),
+        ("DELETE", format!("{user}/{id}")),
+        ("POST", group.clone()),
+        ("PUT", format!("{group}/g")),
+        ("DELETE", format!("{group}/g")),
+        ("POST", blob.clone()),
+        ("PUT", format!("{blob}/b")),
+        ("DELETE", format!("{blob}/b")),
+    ] {
+        let body = if method == "DELETE" { Value::Null } else { json!({}) };
+        let refused = server.ask(&ada, method, &path, body);
+        let expected = (403, "WritesToCollectionDisallowed");
+        assert_eq!(named(&refused), expected, "{method} {path} {refused:?}");
+    }
+    assert_eq!(server.ask(&app.as_master(), "POST", &blob, json!({})).status, 201);
+    let login = json!({ "username": "ada", "password": "secret" });
+    assert_eq!(server.ask(&app.as_app(), "POST", &format!("{user}/login"), login).status, 200);
+}
+
 /// One user's key once named another's run, of another endpoint even.
 #[test]
 fn an_idempotency_key_is_one_users_and_one_endpoints() {
