@@ -19,6 +19,7 @@ use crate::error::{ApiError, Kind};
 use crate::logs::Logs;
 use crate::nested::Run;
 use crate::remote::Remote;
+use crate::shares::Share;
 use crate::tasks::Tasks;
 use crate::throttle::Throttle;
 use crate::{admin, data, files, groups, handshake, rpc, secret, users};
@@ -144,12 +145,19 @@ impl Api {
 pub(crate) struct Trace {
     pub(crate) id: String,
     executed: Mutex<Vec<&'static str>>,
+    /// What its body takes of the memory that there is for bodies.
+    body: OnceLock<Share>,
 }
 
 impl Trace {
     /// Of a request that begins.
     pub(crate) fn new() -> Self {
-        Self { id: secret::request_id(), executed: Mutex::default() }
+        Self { id: secret::request_id(), executed: Mutex::default(), body: OnceLock::new() }
+    }
+
+    /// Holds what the request's body takes until the request is answered.
+    pub(crate) fn hold(&self, body: Share) {
+        let _ = self.body.set(body);
     }
 
     /// A hook has run.
