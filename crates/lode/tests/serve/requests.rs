@@ -66,6 +66,9 @@ fn each_credential_opens_its_own_doors() {
     assert_eq!(status(&app.as_app(), &handshake), 200);
     assert_eq!(status(&app.as_app(), &books), 401);
     assert_eq!(status(&app.as_master(), &books), 200);
+    // Browsers would ask for what they know as `Basic`, and keep it.
+    let refused = server.ask(&app.as_app(), "GET", &books, Value::Null);
+    assert_eq!(refused.headers["www-authenticate"], "Kinvey realm=\"lode\"");
     // Another app's secrets are worth nothing here, whatever name they come with.
     for auth in [other.as_master(), basic(&app.key, &other.master_secret), "Kinvey x".into()] {
         assert_eq!(status(&auth, &books), 401, "{auth}");
