@@ -1,6 +1,6 @@
 //! Who may do what with an entity: its collection's permission, and its own ACL (Kinvey's security guide).
 
-use lode_store::query::{Filter, Query};
+use lode_store::query::{Filter, Query, SortKey};
 use lode_store::{Document, Place};
 use serde_json::{Value, json};
 
@@ -8,6 +8,10 @@ use crate::auth::{Identity, User};
 use crate::call::Call;
 use crate::error::{ApiError, Kind};
 use crate::settings::{CollectionSettings, Permission};
+
+/// Groups of a user that count, and roles. Each is a condition of the filter below, groups twice: with all of
+/// them it is well below the 1,000 that a filter may have.
+const MOST_MEMBERSHIPS: usize = 200;
 
 /// What a user wants to do with an entity that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +75,9 @@ impl Access {
                 ways.push(json!({ format!("_acl.groups.{list}"): { "$in": user.groups } }));
             }
         }
-        if !user.roles.is_empty() {
-            ways.push(json!({ format!("_acl.roles.{role}"): { "$in": user.roles } }));
+        let roles = user.roles.get(..MOST_MEMBERSHIPS).unwrap_or(&user.roles);
+        if !roles.is_empty() {
+            ways.push(json!({ format!("_acl.roles.{role}"): { "$in": roles } }));
         }
         let everybody = format!("_acl.{everybody}");
         // An entity may say that it is not for everybody though its collection is.
@@ -134,10 +139,27 @@ impl Call {
         Ok(())
     }
 
+    /// The groups of a user that count: the first ones by id, those first that the owner made. Users make
+    /// groups, too, of whomever they like: that is to put nobody out of the owner's.
     async fn groups_of(&self, user: &User) -> Result<Vec<String>, ApiError> {
-        let at = Place { app: &self.app.key, collection: "group" };
         let me = json!({ "$or": [{ "users.list._id": *user.id }, { "users.all": true }] });
-        let query = Query { filter: Filter::parse(&me)?, ..Query::default() };
+        let me = Filter::parse(&me)?;
+        let groups = self.group_ids(me.clone(), MOST_MEMBERSHIPS + 1).await?;
+        if groups.len() <= MOST_MEMBERSHIPS {
+            return Ok(groups);
+        }
+        let owners = Filter::parse(&json!({ "_acl.creator": *self.app.key }))?;
+        let mut first = self.group_ids(me.and(owners), MOST_MEMBERSHIPS).await?;
+        let others: Vec<String> = groups.into_iter().filter(|id| !first.contains(id)).collect();
+        first.extend(others);
+        first.truncate(MOST_MEMBERSHIPS);
+        Ok(first)
+    }
+
+    async fn group_ids(&self, filter: Filter, most: usize) -> Result<Vec<String>, ApiError> {
+        let at = Place { app: &self.app.key, collection: "group" };
+        let (sort, limit) = (SortKey::parse(&json!({ "_id": 1 }))?, u64::try_from(most).ok());
+        let query = Query { filter, sort, limit, ..Query::default() };
         Ok(self.api.0.store.ids(at, &query).await?)
     }
 }
@@ -176,4 +198,29 @@ pub(crate) fn changed_acl(is_master: bool, given: Option<Value>, before: Option<
         acl.insert("creator".into(), creator);
     }
     acl.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_filter_of_a_user_of_everything_is_none_too_large() {
+        let many = |what: &str, n: usize| (0..n).map(|i| format!("{what}{i}")).collect();
+        let user = Member {
+            id: "ada".into(),
+            roles: many("role", 5_000),
+            groups: many("group", MOST_MEMBERSHIPS),
+        };
+        let access = Access { user: Some(user), permission: Permission::Private };
+        for (act, list) in [(Act::Read, "r"), (Act::Update, "w"), (Act::Delete, "w")] {
+            let Value::Object(shared) = json!({ "_acl": { "groups": { list: ["group199"] } } })
+            else {
+                unreachable!()
+            };
+            assert!(access.allows(act, &shared).expect("a filter"));
+        }
+        let Value::Object(others) = json!({ "_acl": { "creator": "bob" } }) else { unreachable!() };
+        assert!(!access.allows(Act::Read, &others).expect("a filter"));
+    }
 }

@@ -19,6 +19,7 @@ use crate::error::{ApiError, Kind};
 use crate::logs::Logs;
 use crate::nested::Run;
 use crate::remote::Remote;
+use crate::shares::Share;
 use crate::tasks::Tasks;
 use crate::throttle::Throttle;
 use crate::{admin, data, files, groups, handshake, rpc, secret, users};
@@ -140,13 +141,25 @@ impl Api {
 }
 
 /// What one request leaves for its response's headers and for logs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Trace {
     pub(crate) id: String,
     executed: Mutex<Vec<&'static str>>,
+    /// What its body takes of the memory that there is for bodies.
+    body: OnceLock<Share>,
 }
 
 impl Trace {
+    /// Of a request that begins.
+    pub(crate) fn new() -> Self {
+        Self { id: secret::request_id(), executed: Mutex::default(), body: OnceLock::new() }
+    }
+
+    /// Holds what the request's body takes until the request is answered.
+    pub(crate) fn hold(&self, body: Share) {
+        let _ = self.body.set(body);
+    }
+
     /// A hook has run.
     pub(crate) fn executed(&self, hook: &'static str) {
         self.executed.lock().unwrap_or_else(PoisonError::into_inner).push(hook);
@@ -221,13 +234,12 @@ const REQUEST_START: HeaderName = HeaderName::from_static("x-kinvey-request-star
 /// The headers that each response has, and browsers' leave to come from any page: clients are known by
 /// their credentials, which browsers do not add by themselves (fetch.spec.whatwg.org, "CORS protocol").
 async fn around(mut request: Request, next: Next) -> Response {
-    let id = secret::request_id();
     let version = request.headers().get(&API_VERSION).cloned();
     let start = crate::time::iso(crate::time::now_ms());
     let origin = request.headers().get(header::ORIGIN).cloned();
     let asks = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let trace = Arc::new(Trace { id: id.clone(), executed: Mutex::default() });
+    let trace = Arc::new(Trace::new());
     request.extensions_mut().insert(trace.clone());
     let wanted = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
     let mut response =
@@ -238,7 +250,7 @@ async fn around(mut request: Request, next: Next) -> Response {
             headers.insert(name, value);
         }
     };
-    set(REQUEST_ID, &id);
+    set(REQUEST_ID, &trace.id);
     set(REQUEST_START, &start);
     let executed = trace.executed.lock().unwrap_or_else(PoisonError::into_inner).join(",");
     if !executed.is_empty() {

@@ -16,7 +16,7 @@ use crate::api::Inner;
 use crate::apps::App;
 use crate::error::{ApiError, Kind};
 use crate::nested::Run;
-use crate::{password, secret, time};
+use crate::{password, secret, time, users};
 
 /// Who a request is from.
 #[derive(Clone, Debug)]
@@ -143,27 +143,33 @@ pub(crate) async fn identify(
     }
 }
 
-/// Checks a name and a password, slowly where they keep failing.
+/// Checks a name and a password, slowly where they keep failing. The credential has the hash that the
+/// password was verified with.
 pub(crate) async fn log_in(
     api: &Inner,
     app: &App,
     username: &str,
     given: String,
 ) -> Result<Credential, ApiError> {
-    let name = format!("{}/{username}", app.key);
-    if let Some(wait) = api.throttle.wait(&name, Instant::now()) {
+    let wrong = || ApiError::new(Kind::InvalidCredentials, "");
+    // Nobody is called so, and nothing is to be remembered of it.
+    if !users::is_username(username) {
+        return Err(wrong());
+    }
+    if let Some(wait) = api.throttle.wait(&app.key, username, Instant::now()) {
         let debug = "there were too many failed logins with this name";
         return Err(ApiError::new(Kind::TooManyRequests, debug).after(wait));
     }
+    let place = password::get_in_line(&app.key)?;
     // Counted before it is known: attempts at once are attempts, too.
-    api.throttle.failed(&name, Instant::now());
+    api.throttle.failed(&app.key, username, Instant::now());
     let known = api.store.credential(&app.key, username).await?;
     let hash = known.as_ref().map(|known| known.password_hash.clone());
-    if !password::is(given, hash).await? {
-        return Err(ApiError::new(Kind::InvalidCredentials, ""));
+    if !place.is(given, hash).await? {
+        return Err(wrong());
     }
-    api.throttle.succeeded(&name);
-    known.ok_or_else(|| ApiError::new(Kind::InvalidCredentials, ""))
+    api.throttle.succeeded(&app.key, username);
+    known.ok_or_else(wrong)
 }
 
 /// A user of an app, as who they are now.

@@ -1,5 +1,6 @@
 //! Request bodies: JSON, of a bounded size.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{FromRequest, Request};
@@ -8,7 +9,9 @@ use lode_store::Document;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::api::Trace;
 use crate::error::{ApiError, Kind};
+use crate::shares::{Share, Shares};
 
 /// Bytes of a body: twice what Kinvey took for an entity (2 MB), and what a run may output.
 const MAX_BYTES: usize = 4 << 20;
@@ -22,8 +25,18 @@ const STILL: Duration = Duration::from_secs(30);
 const IN_ALL: Duration = Duration::from_secs(300);
 /// Arrays and objects within each other. JSON parsers stop near 128; nobody writes half of it.
 const MAX_DEPTH: usize = 60;
-/// Values, keys not counted: each takes some 80 bytes in memory, whatever few it has on the wire.
+/// Values: each takes some 80 bytes in memory, whatever few it has on the wire.
 const MAX_VALUES: usize = 200_000;
+const VALUE_BYTES: usize = 80;
+/// What an object with its first members takes more, in values: the node of a tree with room for eleven, some
+/// 450 bytes.
+const OBJECT_VALUES: usize = 5;
+
+/// Bytes of all requests' bodies that are under way, as text and as values. The largest takes 20 MiB, so that
+/// this is some twenty of them, and beside what the store and the queue hold leaves room in a GiB.
+static IN_FLIGHT: Shares = Shares::new(512 << 20);
+/// Bytes of a body that are not counted: most have fewer, and connections are bounded in number.
+const SMALL: usize = 64 << 10;
 
 /// A request's body, parsed; `None` if it has none.
 pub(crate) struct Body(pub(crate) Option<Value>);
@@ -32,8 +45,13 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let is_admin = request.uri().path().starts_with("/admin/");
-        let bytes = read(request.into_body(), if is_admin { MAX_ADMIN } else { MAX_BYTES }).await?;
+        let path = request.uri().path();
+        let is_admin = path.starts_with("/admin/");
+        // The app's key, of whose sender is known by now; `apps` of the admin API's.
+        let mut share = IN_FLIGHT.of(path.split('/').nth(2).unwrap_or_default());
+        let trace = request.extensions().get::<Arc<Trace>>().cloned();
+        let most = if is_admin { MAX_ADMIN } else { MAX_BYTES };
+        let bytes = read(request.into_body(), most, &mut share).await?;
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self(None));
         }
@@ -41,6 +59,12 @@ impl<S: Send + Sync> FromRequest<S> for Body {
             .map_err(|error| ApiError::new(Kind::JSONParseError, error.to_string()))?;
         let mut left = MAX_VALUES;
         check(&value, MAX_DEPTH, &mut left)?;
+        if bytes.len() > SMALL {
+            share.take((MAX_VALUES - left) * VALUE_BYTES, BODIES)?;
+            if let Some(trace) = trace {
+                trace.hold(share);
+            }
+        }
         Ok(Self(Some(value)))
     }
 }
@@ -64,11 +88,18 @@ impl Body {
     }
 }
 
-/// A body's bytes. What is too large is read on for a while and dropped: a client that is answered while it
+const BODIES: &str = "large request bodies";
+
+/// A body's bytes. What is too large, or has no room, is read on for a while and dropped: a client that is answered while it
 /// still sends sees a broken connection, and not the answer.
-async fn read(mut body: axum::body::Body, most: usize) -> Result<Vec<u8>, ApiError> {
+async fn read(
+    mut body: axum::body::Body,
+    most: usize,
+    share: &mut Share,
+) -> Result<Vec<u8>, ApiError> {
     let mut bytes = Vec::new();
-    let mut seen = 0;
+    let (mut seen, mut counted) = (0, 0);
+    let mut refused = None;
     let end = Instant::now() + IN_ALL;
     loop {
         let until = end.min(Instant::now() + STILL);
@@ -82,7 +113,11 @@ async fn read(mut body: axum::body::Body, most: usize) -> Result<Vec<u8>, ApiErr
         if seen > most + MAX_DROPPED {
             break;
         }
-        if seen <= most {
+        if seen > SMALL && seen <= most && refused.is_none() {
+            refused = share.take(seen - counted, BODIES).err();
+            counted = seen;
+        }
+        if seen <= most && refused.is_none() {
             bytes.extend_from_slice(&data);
         } else {
             bytes = Vec::new();
@@ -92,7 +127,7 @@ async fn read(mut body: axum::body::Body, most: usize) -> Result<Vec<u8>, ApiErr
         let debug = format!("a request's body has at most {most} bytes");
         return Err(ApiError::new(Kind::RequestTooLarge, debug));
     }
-    Ok(bytes)
+    refused.map_or(Ok(bytes), Err)
 }
 
 fn check(value: &Value, depth: usize, left: &mut usize) -> Result<(), ApiError> {
@@ -100,8 +135,13 @@ fn check(value: &Value, depth: usize, left: &mut usize) -> Result<(), ApiError> 
     if depth == 0 {
         return large(format!("the body is nested more than {MAX_DEPTH} levels deep"));
     }
-    let Some(rest) = left.checked_sub(1) else {
-        return large(format!("the body has more than {MAX_VALUES} values"));
+    let weight = if value.is_object() { 1 + OBJECT_VALUES } else { 1 };
+    let Some(rest) = left.checked_sub(weight) else {
+        let debug = format!(
+            "the body has more than {MAX_VALUES} values, an object being {}",
+            1 + OBJECT_VALUES
+        );
+        return large(debug);
     };
     *left = rest;
     match value {
@@ -160,14 +200,34 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn bodies_that_stand_still_or_drip_for_too_long_are_given_up() {
         let second = Duration::from_secs(1);
-        assert_eq!(
-            read(dripping(200, second), MAX_BYTES).await.expect("slow, and whole").len(),
-            200
-        );
+        let mut share = IN_FLIGHT.of("kid_a");
+        let slow = read(dripping(200, second), MAX_BYTES, &mut share).await;
+        assert_eq!(slow.expect("slow, and whole").len(), 200);
         for endless in [dripping(1, STILL + second), dripping(1000, second)] {
-            let error = read(endless, MAX_BYTES).await.expect_err("too slow");
+            let error = read(endless, MAX_BYTES, &mut share).await.expect_err("too slow");
             assert_eq!(error.kind, Kind::RequestTimeout);
         }
+    }
+
+    #[tokio::test]
+    async fn large_bodies_take_from_what_there_is_and_small_ones_do_not() {
+        static MIB: Shares = Shares::new(1 << 20);
+        let of = |bytes: usize| Stream::from(vec![b' '; bytes]);
+        let (mut first, mut second) = (MIB.of("kid_a"), MIB.of("kid_a"));
+        read(of(300 << 10), MAX_BYTES, &mut first).await.expect("less than half");
+        let refused = read(of(300 << 10), MAX_BYTES, &mut second).await.expect_err("more");
+        assert_eq!(refused.kind, Kind::KinveyInternalErrorRetry);
+        assert!(refused.retry_after.is_some());
+        read(of(SMALL), MAX_BYTES, &mut second).await.expect("small");
+        read(of(300 << 10), MAX_BYTES, &mut MIB.of("kid_b")).await.expect("another's half");
+        drop(first);
+        read(of(300 << 10), MAX_BYTES, &mut second).await.expect("given back");
+    }
+
+    #[test]
+    fn objects_weigh_more_than_numbers() {
+        assert!(check(&json!([{}, {}]), MAX_DEPTH, &mut 13).is_ok());
+        assert!(check(&json!([{}, {}]), MAX_DEPTH, &mut 12).is_err());
     }
 
     #[test]

@@ -262,48 +262,72 @@ pub(crate) async fn replace(
     call.after(operation, going, StatusCode::OK, &written).await
 }
 
-/// Writes an entity over the one that is there, as far as its ACL lets the sender.
+/// What an entity is to be, whatever there is.
+pub(crate) struct Rewrite {
+    document: Document,
+    given_acl: Option<Value>,
+    new_acl: Value,
+    is_master: bool,
+}
+
+impl Rewrite {
+    /// # Errors
+    /// It cannot be an entity, or not that one.
+    pub(crate) fn of(call: &Call, id: &str, mut document: Document) -> Result<Self, ApiError> {
+        if document.get("_id").is_some_and(|given| given.as_str() != Some(id)) {
+            let debug = "the _id of the body is not that of the URL";
+            return Err(ApiError::new(Kind::BadRequest, debug));
+        }
+        document.insert("_id".into(), id.into());
+        check_fields(&document)?;
+        let given_acl = document.remove("_acl").filter(|acl| !acl.is_null());
+        document.remove("_kmd");
+        let new_acl = acl::new_acl(call, given_acl.clone());
+        Ok(Self { document, given_acl, new_acl, is_master: call.identity.is_master() })
+    }
+
+    /// The entity where there was none.
+    fn anew(&self) -> Document {
+        let now = time::iso(time::now_ms());
+        let mut after = self.document.clone();
+        after.insert("_acl".into(), self.new_acl.clone());
+        after.insert("_kmd".into(), json!({ "lmt": now, "ect": now }));
+        after
+    }
+
+    /// The entity in the place of the one before.
+    pub(crate) fn over(&self, before: &Document) -> Document {
+        let mut after = self.document.clone();
+        let acl = acl::changed_acl(self.is_master, self.given_acl.clone(), before.get("_acl"));
+        after.insert("_acl".into(), acl);
+        let mut kmd = match before.get("_kmd") {
+            Some(Value::Object(kmd)) => kmd.clone(),
+            _ => Document::new(),
+        };
+        kmd.insert("lmt".into(), time::iso(time::now_ms()).into());
+        after.insert("_kmd".into(), kmd.into());
+        after
+    }
+}
+
+/// Writes an entity over the one that is there, as far as its ACL lets the sender, or makes it.
 pub(crate) async fn replace_entity(
     call: &Call,
     collection: &str,
     id: &str,
     access: &Access,
-    mut document: Document,
+    document: Document,
 ) -> Result<Document, ApiError> {
-    if document.get("_id").is_some_and(|given| given.as_str() != Some(id)) {
-        return Err(ApiError::new(Kind::BadRequest, "the _id of the body is not that of the URL"));
-    }
-    document.insert("_id".into(), id.into());
-    check_fields(&document)?;
-    let given = document.remove("_acl").filter(|acl| !acl.is_null());
-    document.remove("_kmd");
-    let (new_acl, is_master) = (acl::new_acl(call, given.clone()), call.identity.is_master());
+    let new = Rewrite::of(call, id, document)?;
     let filter = access.filter(Act::Update)?;
-    let changed_acl = {
-        let given = given.clone();
-        move |before: Option<&Value>| acl::changed_acl(is_master, given.clone(), before)
-    };
     let decide = move |before: Option<Document>| {
-        let now = time::iso(time::now_ms());
-        let mut after = document.clone();
-        match before {
-            None => {
-                after.insert("_acl".into(), new_acl.clone());
-                after.insert("_kmd".into(), json!({ "lmt": now, "ect": now }));
+        let after = match before {
+            None => new.anew(),
+            Some(before) if filter.as_ref().is_some_and(|filter| !filter.matches(&before)) => {
+                return (Change::Nothing, None);
             }
-            Some(before) => {
-                if filter.as_ref().is_some_and(|filter| !filter.matches(&before)) {
-                    return (Change::Nothing, None);
-                }
-                after.insert("_acl".into(), changed_acl(before.get("_acl")));
-                let mut kmd = match before.get("_kmd") {
-                    Some(Value::Object(kmd)) => kmd.clone(),
-                    _ => Document::new(),
-                };
-                kmd.insert("lmt".into(), now.into());
-                after.insert("_kmd".into(), kmd.into());
-            }
-        }
+            Some(before) => new.over(&before),
+        };
         (Change::Put(after.clone()), Some(after))
     };
     let written = call.api.0.store.change(call.place(collection), id, decide).await?;
@@ -363,15 +387,15 @@ pub(crate) async fn delete_by_query(
     check_collection(&collection)?;
     call.may_write(&collection)?;
     let access = call.access(&collection).await?;
-    if !call.params.contains_key("query") {
-        return Err(ApiError::new(Kind::MissingQuery, "to delete all, give the query {}"));
-    }
     let operation = operation(&collection, None, DELETE);
     let params = query::as_object(&call.params)?;
+    query::needed(&params)?;
     let going = match call.before(operation, Value::Null, params).await? {
         Before::Answered(response) => return Ok(response),
         Before::Going(going) => going,
     };
+    // The hook may have dropped it.
+    query::needed(&going.params)?;
     let filter = access.narrow(Act::Delete, query::read(&going.params)?.filter)?;
     let how = RemoveHow { only_one: false };
     let count = call.api.0.store.remove(call.place(&collection), &filter, how).await?;

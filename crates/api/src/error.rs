@@ -158,9 +158,13 @@ impl IntoResponse for ApiError {
             }
         }
         if status == StatusCode::UNAUTHORIZED {
-            // RFC 9110, section 11.6.1 asks for it.
-            headers
-                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"lode\""));
+            // RFC 9110, section 11.6.1 asks for one. Not for `Basic`: browsers would ask people for a name and a
+            // password, and send what they were given, a master secret at worst, with each request from then
+            // on. Kinvey's SDKs send credentials unasked.
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Kinvey realm=\"lode\""),
+            );
         }
         response
     }

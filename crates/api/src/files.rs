@@ -27,6 +27,7 @@ pub(crate) async fn find(Path(_): Path<String>, call: Call) -> Answer {
 /// `POST /blob/:app`.
 pub(crate) async fn create(Path(_): Path<String>, call: Call, body: Body) -> Answer {
     call.not_app()?;
+    call.may_write(FILES)?;
     let document = new_entity(&call, body.object_or_empty()?)?;
     call.api.0.store.insert(call.place(FILES), [&document]).await?;
     Ok(answer(StatusCode::CREATED, &Value::Object(document)))
@@ -51,6 +52,7 @@ pub(crate) async fn replace(
     body: Body,
 ) -> Answer {
     check_id(&id)?;
+    call.may_write(FILES)?;
     let access = call.access(FILES).await?;
     let written = replace_entity(&call, FILES, &id, &access, body.object()?).await?;
     Ok(answer(StatusCode::OK, &Value::Object(written)))
@@ -59,6 +61,7 @@ pub(crate) async fn replace(
 /// `DELETE /blob/:app/:id`.
 pub(crate) async fn delete(Path((_, id)): Path<(String, String)>, call: Call) -> Answer {
     check_id(&id)?;
+    call.may_write(FILES)?;
     let access = call.access(FILES).await?;
     delete_entity(&call, FILES, &id, &access, Kind::BlobNotFound).await?;
     Ok(answer(StatusCode::OK, &json!({ "count": 1 })))

@@ -30,6 +30,7 @@ mod schedule;
 mod secret;
 mod serve;
 mod settings;
+mod shares;
 mod tasks;
 mod throttle;
 mod users;

@@ -61,7 +61,9 @@ impl Logs {
     }
 
     /// Adds how a run ended.
-    pub(crate) fn outcome(&self, app: &str, request: &str, handler: &str, text: String) {
+    pub(crate) fn outcome(&self, app: &str, request: &str, handler: &str, text: &str) {
+        // The message and the stack are the script's words.
+        let text = sanitize(text, LINE_BYTES);
         self.push(app, request, handler, std::iter::once(("outcome", text)));
     }
 
@@ -137,5 +139,22 @@ fn level(level: LogLevel) -> &'static str {
         LogLevel::Info => "info",
         LogLevel::Warn => "warn",
         LogLevel::Error => "error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_failed_script_says_does_nothing_to_a_terminal() {
+        let logs = Logs::default();
+        let text = "BLRuntimeError: \u{1b}]0;owned\u{7}\r\u{202e}gone\n  at e.js:1";
+        logs.outcome("kid_a", "request", "e", text);
+        let shown = &logs.last("kid_a")[0].text;
+        assert!(!shown.contains(|c: char| c.is_control() || c == '\u{202e}'), "{shown:?}");
+        assert!(shown.contains("\\n  at e.js:1"), "{shown:?}");
+        logs.outcome("kid_a", "request", "e", &"x".repeat(1 << 20));
+        assert!(logs.last("kid_a")[1].text.len() < 2 * LINE_BYTES);
     }
 }

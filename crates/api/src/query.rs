@@ -41,6 +41,21 @@ pub(crate) fn read(params: &Value) -> Result<Query, ApiError> {
     Ok(query)
 }
 
+/// Makes sure that parameters have a query: an object, or the text of one. Neither nothing nor `null` is it.
+///
+/// # Errors
+/// `MissingQuery`; `InvalidQuerySyntax`.
+pub(crate) fn needed(params: &Value) -> Result<(), ApiError> {
+    let is_object = match params.get("query") {
+        Some(Value::String(text)) if !text.trim().is_empty() => json("query", text)?.is_object(),
+        query => query.is_some_and(Value::is_object),
+    };
+    if is_object {
+        return Ok(());
+    }
+    Err(ApiError::new(Kind::MissingQuery, "to delete all, give the query {}"))
+}
+
 /// A filter, given as an object or as JSON text.
 pub(crate) fn filter(given: Option<&Value>) -> Result<Filter, ApiError> {
     Ok(match given {
@@ -99,6 +114,29 @@ mod tests {
         let query = read(&json!({"limit": "0", "sort": "", "fields": "a,b"})).expect("a query");
         assert_eq!(query.limit, None);
         assert!(query.fields.is_some());
+    }
+
+    #[test]
+    fn nothing_and_null_are_no_query_to_delete_by() {
+        for params in [json!({"query": {}}), json!({"query": "{}"}), json!({"query": {"a": 1}})] {
+            needed(&params).expect("a query");
+        }
+        let missing = [
+            json!({}),
+            json!(null),
+            json!({"query": null}),
+            json!({"query": ""}),
+            json!({"query": "null"}),
+            json!({"query": []}),
+            json!({"query": 1}),
+        ];
+        for params in missing {
+            assert_eq!(needed(&params).expect_err("none").kind, Kind::MissingQuery, "{params}");
+        }
+        assert_eq!(
+            needed(&json!({"query": "{"})).expect_err("no JSON").kind,
+            Kind::InvalidQuerySyntax
+        );
     }
 
     #[test]

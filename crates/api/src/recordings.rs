@@ -45,14 +45,12 @@ pub(crate) fn keep(call: &Call, label: &str, error: &ApiError, recording: &str) 
     });
 }
 
-/// Takes passwords out of the recorded request. (The app's secrets are in no recording: they never enter a
+/// Takes passwords and sessions' tokens out of the recorded request, wherever in it they are. (The app's secrets are in no recording: they never enter a
 /// sandbox; a run's own tokens are worth nothing once it has ended.)
 fn redact(recording: &mut Value) {
     let Some(request) = recording.get("request").and_then(Value::as_str) else { return };
     let Ok(mut request) = serde_json::from_str::<Value>(request) else { return };
-    if let Some(body) = request.get_mut("body") {
-        hide(body);
-    }
+    hide(&mut request);
     recording["request"] = request.to_string().into();
 }
 
@@ -60,8 +58,10 @@ fn hide(value: &mut Value) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
+                let name = name.to_lowercase();
+                let is_secret = ["password", "authtoken"].iter().any(|part| name.contains(part));
                 match value {
-                    Value::String(text) if name.to_lowercase().contains("password") => {
+                    Value::String(text) if is_secret => {
                         // As long as it was, so that a script takes the same way.
                         *text = "*".repeat(text.chars().count());
                     }
@@ -79,13 +79,19 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn passwords_are_not_kept() {
-        let request = json!({ "body": { "username": "ada", "list": [{ "newPassword": "süss" }] } });
+    fn passwords_and_tokens_are_not_kept() {
+        let request = json!({
+            "body": { "username": "ada", "list": [{ "newPassword": "süss" }] },
+            "params": { "password": "abc", "query": { "password": "abc" } },
+            "response": { "body": { "_kmd": { "authtoken": "secret" } } },
+        });
         let mut recording = json!({ "request": request.to_string() });
         super::redact(&mut recording);
         let request: Value =
             serde_json::from_str(recording["request"].as_str().expect("text")).expect("JSON");
         assert_eq!(request["body"]["list"][0]["newPassword"], "****");
         assert_eq!(request["body"]["username"], "ada");
+        assert_eq!(request["params"], json!({ "password": "***", "query": { "password": "***" } }));
+        assert_eq!(request["response"]["body"]["_kmd"]["authtoken"], "******");
     }
 }

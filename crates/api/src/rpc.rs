@@ -8,7 +8,7 @@ use crate::body::Body;
 use crate::call::{Call, Path, json as answer};
 use crate::error::{ApiError, Kind};
 use crate::run::{Ran, What};
-use crate::{query, tasks};
+use crate::{query, secret, tasks};
 
 type Answer = Result<Response, ApiError>;
 
@@ -59,8 +59,12 @@ async fn later(endpoint: &str, call: &Call, body: Body) -> Answer {
     }
     let params = query::as_object(&call.params)?;
     let content = call.content(endpoint, body.0.unwrap_or_else(|| json!({})), params);
-    // Not to be mixed up with those that schedules make.
-    let key = key.map(|key| format!("client {key}"));
+    // A user's key for an endpoint, and nobody else's: who could name another's would get its task instead of
+    // one's own. Not to be mixed up with those that schedules make.
+    let key = key.map(|key| {
+        let whose = json!([content.user, endpoint, key]).to_string();
+        format!("client {}", secret::hex(&secret::hash(&whose)))
+    });
     let id = tasks::add(&call.api, &call.app.key, key.as_deref(), &content).await?;
     let mut answer = answer(StatusCode::ACCEPTED, &json!({ "taskId": id }));
     let applied = HeaderValue::from_static("respond-async");

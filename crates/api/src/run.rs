@@ -108,7 +108,7 @@ impl Call {
         let Some((hook, handler)) = what.find(&self.app) else { return Ok(None) };
         let endpoint = if let What::Endpoint(name) = what { Some(name) } else { None };
         let run = Run::within(self.run.as_deref(), &self.app.key, &self.budget, endpoint)?;
-        let limits = self.budget.begin(&self.app.limits)?;
+        let held = self.budget.begin(&self.app.limits, run.depth).await?;
         let given = Given { request, backend: self.backend(&run) };
         let request: Arc<str> = serde_json::to_string(&given).map_err(ApiError::internal)?.into();
         if request.len() > MAX_TEXT {
@@ -128,8 +128,8 @@ impl Call {
             app: self.app.key.clone(),
             handler,
             request,
-            deadline: self.budget.deadline.min(Instant::now() + limits.wall),
-            limits: Some(limits),
+            deadline: self.budget.deadline.min(Instant::now() + held.limits.wall),
+            limits: Some(held.limits.clone()),
             deployment: self.app.deployment,
             origin,
         };
@@ -142,7 +142,7 @@ impl Call {
             task.deployment = app.deployment;
             report = self.api.run_task(&app, &run, task).await;
         }
-        self.budget.charge(&report.usage);
+        held.charge(&report.usage);
         self.trace.executed(hook);
         let label = what.label(hook);
         self.api.0.logs.add(&self.app.key, &self.trace.id, &label, &report.logs);
@@ -205,7 +205,7 @@ impl Call {
             text.push('\n');
             text.push_str(stack);
         }
-        self.api.0.logs.outcome(&self.app.key, &self.trace.id, label, text);
+        self.api.0.logs.outcome(&self.app.key, &self.trace.id, label, &text);
         let stack = error.stack.filter(|_| self.identity.is_master());
         Err(ApiError { stack, ..error })
     }
@@ -255,8 +255,9 @@ impl Call {
     }
 }
 
-/// Headers that say how a message is carried, or that a client would act on beyond it.
-const NOT_FOR_SCRIPTS: [HeaderName; 9] = [
+/// Headers that say how a message is carried, or that a client or a proxy would act on beyond it: browsers keep
+/// `Strict-Transport-Security` and `Alt-Svc` for the whole host, of which an app is a part.
+const NOT_FOR_SCRIPTS: [HeaderName; 13] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::TRANSFER_ENCODING,
@@ -266,7 +267,21 @@ const NOT_FOR_SCRIPTS: [HeaderName; 9] = [
     header::SET_COOKIE,
     header::DATE,
     header::WWW_AUTHENTICATE,
+    header::STRICT_TRANSPORT_SECURITY,
+    header::ALT_SVC,
+    HeaderName::from_static("clear-site-data"),
+    HeaderName::from_static("keep-alive"),
 ];
+
+/// The same of whole families. Proxies in front obey `X-Accel-…` (nginx) and `X-Sendfile` (Apache, lighttpd):
+/// they send files of theirs.
+const FAMILIES_NOT_FOR_SCRIPTS: [&str; 6] =
+    ["x-kinvey-", "x-accel-", "x-sendfile", "x-lighttpd-", "proxy-", "service-worker-allowed"];
+
+fn is_for_scripts(name: &HeaderName) -> bool {
+    let is_of_it = |family: &&str| name.as_str().starts_with(*family);
+    !NOT_FOR_SCRIPTS.contains(name) && !FAMILIES_NOT_FOR_SCRIPTS.iter().any(is_of_it)
+}
 
 fn answer(
     status: u16,
@@ -283,7 +298,7 @@ fn answer(
         else {
             continue;
         };
-        if NOT_FOR_SCRIPTS.contains(&name) || name.as_str().starts_with("x-kinvey-") {
+        if !is_for_scripts(&name) {
             continue;
         }
         is_text |= name == header::CONTENT_TYPE && !value.as_bytes().ends_with(b"json");
@@ -315,4 +330,30 @@ fn rejected(overload: Option<(Overload, std::time::Duration)>) -> ApiError {
         _ => (Kind::KinveyInternalErrorRetry, ""),
     };
     ApiError::new(kind, debug).after(wait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_set_no_headers_that_proxies_and_browsers_act_on() {
+        let refused = [
+            "X-Accel-Redirect",
+            "X-Sendfile",
+            "Strict-Transport-Security",
+            "Alt-Svc",
+            "Clear-Site-Data",
+            "Service-Worker-Allowed",
+            "Keep-Alive",
+            "Proxy-Authenticate",
+            "Set-Cookie",
+            "X-Kinvey-Request-Id",
+        ];
+        let given = refused.iter().chain(&["X-Mine", "Cache-Control"]);
+        let headers = given.map(|name| ((*name).to_owned(), "x".to_owned())).collect();
+        let answered = answer(200, headers, None);
+        let names: Vec<&str> = answered.headers().keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["cache-control", "x-mine"]);
+    }
 }

@@ -25,7 +25,7 @@ use crate::time;
 /// may write them. And how many of an app.
 const NEXT: &str = "schedule";
 const LAST: &str = "schedule run";
-const MOST: u32 = 100;
+pub(crate) const MOST: u32 = 100;
 /// How often it is looked whether something is due: schedules are of minutes, seconds at best.
 const LOOK: Duration = Duration::from_secs(1);
 

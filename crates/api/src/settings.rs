@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, Kind};
+use crate::schedule;
 
 /// An app's settings. All are optional.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
@@ -29,8 +30,8 @@ pub(crate) struct Settings {
     pub(crate) secrets: BTreeMap<String, Secret>,
     /// Permissions of collections, by name. Others are `shared`.
     pub(crate) collections: BTreeMap<String, CollectionSettings>,
-    /// Endpoints that run by themselves.
-    pub(crate) schedules: Vec<crate::schedule::Schedule>,
+    /// Endpoints that run by themselves: at most 100.
+    pub(crate) schedules: Vec<schedule::Schedule>,
 }
 
 /// A secret of an app.
@@ -179,6 +180,9 @@ impl Settings {
         within("budget.cpuMs", self.budget.cpu_ms, 1, 60_000)?;
         within("budget.calls", self.budget.calls, 0, 10_000)?;
         within("budget.runs", self.budget.runs, 1, 1_000)?;
+        if self.schedules.len() > schedule::MOST as usize {
+            return Err(bad(format!("an app has at most {} schedules", schedule::MOST)));
+        }
         for schedule in &self.schedules {
             schedule.check()?;
         }
@@ -218,5 +222,21 @@ impl Settings {
             }
         }
         Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The state of more is not kept, so that they would begin anew for ever.
+    #[test]
+    fn more_schedules_than_are_kept_are_refused() {
+        let schedule: schedule::Schedule =
+            serde_json::from_str(r#"{"endpoint": "e", "everyMs": 1000}"#).expect("a schedule");
+        let of = |n| Settings { schedules: vec![schedule.clone(); n], ..Settings::default() };
+        of(100).check().expect("as many as may be");
+        let refused = of(101).check().expect_err("one more");
+        assert_eq!(refused.kind, Kind::ParameterValueOutOfRange);
     }
 }

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-use crate::api::Api;
+use crate::api::{Api, Trace};
 use crate::auth::{self, Identity};
 use crate::budget::Budget;
 use crate::call::Call;
@@ -253,7 +253,7 @@ impl Call {
             api: api.clone(),
             app,
             identity,
-            trace: Arc::default(),
+            trace: Arc::new(Trace::new()),
             method: Method::POST,
             headers,
             params: Default::default(),

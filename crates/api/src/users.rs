@@ -12,8 +12,8 @@ use crate::auth::{self, Identity};
 use crate::body::Body;
 use crate::call::{Call, Path, check_id, json as answer};
 use crate::data::{
-    DELETE, FETCH, INSERT, UPDATE, count_readable, delete_entity, fetch_all, new_entity, operation,
-    replace_entity,
+    DELETE, FETCH, INSERT, Rewrite, UPDATE, count_readable, delete_entity, fetch_all, new_entity,
+    operation,
 };
 use crate::error::{ApiError, Kind};
 use crate::pipeline::{Before, Operation};
@@ -32,12 +32,19 @@ const DISCOVERABLE: [&str; 6] =
 
 /// `POST /user/:app`: signs up, and logs in. Without a name or a password they are made up.
 pub(crate) async fn sign_up(Path(_): Path<String>, call: Call, body: Body) -> Answer {
-    let body = Value::Object(body.object_or_empty()?);
+    call.may_write(USERS)?;
+    let body = body.object_or_empty()?;
+    // ACLs name users by it, also those who are gone. What a hook gives is the owner's choice.
+    if !call.identity.is_master() && body.get("_id").is_some_and(|id| !id.is_null()) {
+        let debug = "only the master secret may choose a user's _id";
+        return Err(ApiError::new(Kind::InsufficientCredentials, debug));
+    }
     let operation = operation(USERS, None, INSERT);
-    let mut going = match call.before(operation, body, query::as_object(&call.params)?).await? {
-        Before::Answered(response) => return Ok(response),
-        Before::Going(going) => going,
-    };
+    let mut going =
+        match call.before(operation, Value::Object(body), query::as_object(&call.params)?).await? {
+            Before::Answered(response) => return Ok(response),
+            Before::Going(going) => going,
+        };
     let Some(Value::Object(mut document)) = going.body.take() else {
         return Err(ApiError::new(Kind::BadRequest, "a user is a JSON object"));
     };
@@ -52,12 +59,16 @@ pub(crate) async fn sign_up(Path(_): Path<String>, call: Call, body: Body) -> An
     document.insert("username".into(), username.clone().into());
     let mut document = new_entity(&call, document)?;
     let id = id_of(&document);
+    if id == *call.app.key {
+        let debug = "the app's key is no _id of a user: in ACLs it names the app's owner";
+        return Err(ApiError::new(Kind::InvalidIdentifier, debug));
+    }
     // A user owns their own document.
     document["_acl"]["creator"] = id.clone().into();
-    let password_hash = password::hash(password).await?;
-    let credential = Credential { user_id: id.clone(), username, password_hash };
+    let password_hash = password::get_in_line(&call.app.key)?.hash(password).await?;
+    let credential = Credential { user_id: id, username, password_hash };
     call.api.0.store.add_user(&call.app.key, &document, &credential).await.map_err(taken)?;
-    let token = open_session(&call, &id).await?;
+    let token = open_session(&call, &credential.user_id, &credential.password_hash).await?;
     document["_kmd"]["authtoken"] = token.into();
     call.after(operation, going, StatusCode::CREATED, &document).await
 }
@@ -86,14 +97,15 @@ pub(crate) async fn log_in(Path(_): Path<String>, call: Call, body: Body) -> Ans
     if auth::is_disabled(&document) {
         return Err(ApiError::new(Kind::InvalidCredentials, "the user is disabled"));
     }
-    let token = open_session(&call, &credential.user_id).await?;
+    let token = open_session(&call, &credential.user_id, &credential.password_hash).await?;
     if let Some(kmd) = document.get_mut("_kmd").and_then(Value::as_object_mut) {
         kmd.insert("authtoken".into(), token.into());
     }
     call.after(operation, going, StatusCode::OK, &document).await
 }
 
-async fn open_session(call: &Call, user: &str) -> Result<String, ApiError> {
+/// Opens a session of a user whose password was verified, or set, with this hash.
+async fn open_session(call: &Call, user: &str, password_hash: &str) -> Result<String, ApiError> {
     let token = secret::new()?;
     let now = time::now_ms();
     let session = Session {
@@ -103,8 +115,10 @@ async fn open_session(call: &Call, user: &str) -> Result<String, ApiError> {
         created_ms: now,
         expires_ms: now + SESSION_MS,
     };
-    call.api.0.store.add_session(&session).await?;
-    Ok(token)
+    if call.api.0.store.add_session(&session, password_hash).await? {
+        return Ok(token);
+    }
+    Err(ApiError::new(Kind::InvalidCredentials, "the password was changed meanwhile"))
 }
 
 /// `POST /user/:app/_logout`: ends the session that asks.
@@ -209,6 +223,7 @@ pub(crate) async fn update(
     body: Body,
 ) -> Answer {
     check_id(&id)?;
+    call.may_write(USERS)?;
     self_or_master(&call, &id)?;
     let operation = operation(USERS, Some(&id), UPDATE);
     let body = Value::Object(body.object()?);
@@ -220,36 +235,37 @@ pub(crate) async fn update(
     let Some(Value::Object(mut document)) = going.body.take() else {
         return Err(ApiError::new(Kind::BadRequest, "a user is a JSON object"));
     };
-    let before = call.api.0.store.get(call.place(USERS), &id).await?;
-    let before = before.ok_or_else(|| ApiError::new(Kind::UserNotFound, ""))?;
-    let old_name = before.get("username").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let new_name = match document.get("username") {
-        None | Some(Value::Null) => old_name.clone(),
-        Some(name) => check_username(name)?,
-    };
-    document.insert("username".into(), new_name.clone().into());
+    match document.get("username") {
+        None | Some(Value::Null) => drop(document.remove("username")),
+        Some(name) => drop(check_username(name)?),
+    }
     let password = document.remove("password").filter(|password| !password.is_null());
     let password = password.map(|password| text(&password, "password")).transpose()?;
+    let new = Rewrite::of(&call, &id, document)?;
     let hash = match password {
-        Some(password) => Some(password::hash(password).await?),
+        Some(password) => Some(password::get_in_line(&call.app.key)?.hash(password).await?),
         None => None,
     };
-    if new_name != old_name {
-        let renamed = call.api.0.store.rename_credential(&call.app.key, &id, &new_name).await;
-        renamed.map_err(taken)?;
-    }
-    // Checked above: whose document it is.
-    let access = Access::everything();
-    let mut written = replace_entity(&call, USERS, &id, &access, document).await?;
-    with_token(&call, &mut written);
-    if let Some(hash) = hash {
-        call.api.0.store.set_password(&call.app.key, &id, &hash).await?;
-        // Whoever had the old password is out; the one who changed it stays in.
-        call.api.0.store.remove_sessions_of(&call.app.key, &id).await?;
-        if is_self(&call, &id) {
-            let token = open_session(&call, &id).await?;
+    let rewrite = move |before: &Document| {
+        let mut after = new.over(before);
+        if let (false, Some(name)) = (after.contains_key("username"), before.get("username")) {
+            after.insert("username".into(), name.clone());
+        }
+        after
+    };
+    // Checked above: whose document it is. Whoever had the old password is out.
+    let store = &call.api.0.store;
+    let written = store.change_user(&call.app.key, &id, hash.as_deref(), rewrite).await;
+    let written = written.map_err(taken)?;
+    let mut written = written.ok_or_else(|| ApiError::new(Kind::UserNotFound, ""))?;
+    match hash {
+        None => with_token(&call, &mut written),
+        // The one who changed it stays in.
+        Some(hash) if is_self(&call, &id) => {
+            let token = open_session(&call, &id, &hash).await?;
             written["_kmd"]["authtoken"] = token.into();
         }
+        Some(_) => {}
     }
     call.after(operation, going, StatusCode::OK, &written).await
 }
@@ -257,6 +273,7 @@ pub(crate) async fn update(
 /// `DELETE /user/:app/:id`: disables a user, or with `hard=true` deletes them.
 pub(crate) async fn delete(Path((_, id)): Path<(String, String)>, call: Call) -> Answer {
     check_id(&id)?;
+    call.may_write(USERS)?;
     self_or_master(&call, &id)?;
     let operation: Operation<'_> = operation(USERS, Some(&id), DELETE);
     let params = query::as_object(&call.params)?;
@@ -264,7 +281,8 @@ pub(crate) async fn delete(Path((_, id)): Path<(String, String)>, call: Call) ->
         Before::Answered(response) => return Ok(response),
         Before::Going(going) => going,
     };
-    if call.params.get("hard").is_some_and(|hard| hard == "true") {
+    // As the hook left it.
+    if going.params.get("hard").is_some_and(|hard| *hard == true || *hard == "true") {
         let access = Access::everything();
         delete_entity(&call, USERS, &id, &access, Kind::UserNotFound).await?;
         call.api.0.store.remove_credential(&call.app.key, &id).await?;
@@ -384,9 +402,14 @@ fn text(value: &Value, name: &str) -> Result<String, ApiError> {
     value.as_str().map(str::to_owned).ok_or_else(wrong)
 }
 
+/// Whether a user can have this name.
+pub(crate) fn is_username(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= 256 && !name.contains(char::is_control)
+}
+
 fn check_username(value: &Value) -> Result<String, ApiError> {
     let name = text(value, "username")?;
-    if name.trim().is_empty() || name.len() > 256 || name.contains(char::is_control) {
+    if !is_username(&name) {
         let debug = "a username is a text of 1 to 256 bytes without control characters";
         return Err(ApiError::new(Kind::ParameterValueOutOfRange, debug));
     }

@@ -22,6 +22,9 @@ use crate::host::{self, Parts};
 /// The file in the data directory that has the admin token.
 pub(crate) const TOKEN_FILE: &str = "admin-token";
 
+/// Bytes of an admin token at least: nobody slows down who guesses it, and 16 random letters take for ever.
+const SHORTEST_TOKEN: usize = 16;
+
 #[derive(Args, Clone)]
 pub(crate) struct Arguments {
     /// Where to listen.
@@ -139,7 +142,12 @@ fn admin_token(data: &Path) -> Result<String, Failure> {
     if let Ok(token) = std::env::var("LODE_ADMIN_TOKEN")
         && !token.trim().is_empty()
     {
-        return Ok(token.trim().to_owned());
+        let token = token.trim();
+        if token.len() < SHORTEST_TOKEN {
+            let what = format!("LODE_ADMIN_TOKEN has at least {SHORTEST_TOKEN} characters");
+            return Err(Failure::usage(what));
+        }
+        return Ok(token.to_owned());
     }
     let path = data.join(TOKEN_FILE);
     let failed = |error: std::io::Error| Failure::usage(format!("{}: {error}", path.display()));
@@ -148,7 +156,7 @@ fn admin_token(data: &Path) -> Result<String, Failure> {
         Ok(()) => Ok(token),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             let token = fs::read_to_string(&path).map_err(failed)?.trim().to_owned();
-            if token.len() < 16 {
+            if token.len() < SHORTEST_TOKEN {
                 let what = "the admin token in it is too short: delete it for a new one";
                 return Err(Failure::usage(format!("{}: {what}", path.display())));
             }

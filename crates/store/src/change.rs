@@ -70,7 +70,7 @@ impl Store {
     }
 }
 
-async fn read_for_write(
+pub(crate) async fn read_for_write(
     c: &Connection<'_>,
     collection: i64,
     id: &str,

@@ -1,6 +1,11 @@
 //! Users' credentials and sessions. Their documents are in the collection `user`.
 
-use crate::collections::{make, need_app};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::change::{read_for_write, replace};
+use crate::collections::{make, number_for_write};
 use crate::connection::{Connection, Param, Row};
 use crate::document::{check_id, check_name, encode};
 use crate::entities::insert_one;
@@ -98,46 +103,46 @@ impl Store {
         .await
     }
 
-    /// Gives a user another name. Returns whether the user has a credential.
+    /// Writes a user's document anew, and with it what the user logs in with, in one step: where `rewrite`
+    /// changes the member `username`, the credential has the new name from then on; with a `password_hash`
+    /// the password is another, and all sessions of the user end. Returns the document as it is now, `None` if
+    /// there is no such user: none is made. `rewrite` is called as [`Store::change`] calls its `decide`.
     ///
     /// # Errors
-    /// [`StoreError::Duplicate`] with the name if another user of the app has it.
-    pub async fn rename_credential(
+    /// [`StoreError::Duplicate`] with the name if another user of the app has it; [`StoreError::Invalid`] if
+    /// the document or the name cannot be stored. Nothing was written.
+    pub async fn change_user(
         &self,
         app: &str,
         user_id: &str,
-        username: &str,
-    ) -> Result<bool, StoreError> {
-        check_name("a username", username)?;
-        self.set_column("username", app, user_id, username).await.map_err(|e| e.named(username))
-    }
-
-    /// Gives a user another password, by its hash. Sessions stay. Returns whether the user has a credential.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    pub async fn set_password(
-        &self,
-        app: &str,
-        user_id: &str,
-        password_hash: &str,
-    ) -> Result<bool, StoreError> {
-        self.set_column("password_hash", app, user_id, password_hash).await
-    }
-
-    async fn set_column(
-        &self,
-        column: &'static str,
-        app: &str,
-        user_id: &str,
-        value: &str,
-    ) -> Result<bool, StoreError> {
-        let texts = [app, user_id, value].map(str::to_owned);
-        self.write((column, texts), |(column, texts), c| {
+        password_hash: Option<&str>,
+        rewrite: impl Fn(&Document) -> Document + Send + Sync + 'static,
+    ) -> Result<Option<Document>, StoreError> {
+        check_id(user_id)?;
+        let at = At::from(Place { app, collection: "user" });
+        let user = [app, user_id].map(str::to_owned);
+        let asked = (at, user, password_hash.map(str::to_owned), Arc::new(rewrite));
+        self.write(asked, |(at, user, password_hash, rewrite), c| {
             Box::pin(async move {
-                let sql =
-                    format!("UPDATE credentials SET {column} = $3 WHERE app = $1 AND user_id = $2");
-                Ok(c.execute(&sql, &texts.each_ref().map(|t| Param::from(t.as_str()))).await? > 0)
+                let [_, id] = user;
+                let Some(number) = number_for_write(c, at).await? else { return Ok(None) };
+                let Some(before) = read_for_write(c, number, id).await? else { return Ok(None) };
+                let after = rewrite(&before);
+                replace(c, number, id, &after).await?;
+                let name = after.get("username").and_then(Value::as_str);
+                if let Some(name) =
+                    name.filter(|name| before.get("username") != Some(&(*name).into()))
+                {
+                    check_name("a username", name)?;
+                    set(c, "username", user, name).await.map_err(|e| e.named(name))?;
+                }
+                if let Some(hash) = password_hash {
+                    // In this order: a login that verified the old password and is about to begin its session
+                    // has begun it, and it is ended here, or finds another password (`add_session`).
+                    set(c, "password_hash", user, hash).await?;
+                    remove_sessions(c, user).await?;
+                }
+                Ok(Some(after))
             })
         })
         .await
@@ -150,24 +155,41 @@ impl Store {
     pub async fn remove_credential(&self, app: &str, user_id: &str) -> Result<bool, StoreError> {
         self.write([app, user_id].map(str::to_owned), |user, c| {
             Box::pin(async move {
-                remove_sessions(c, user).await?;
                 let sql = "DELETE FROM credentials WHERE app = $1 AND user_id = $2";
-                Ok(c.execute(sql, &user.each_ref().map(|t| Param::from(t.as_str()))).await? > 0)
+                let params = user.each_ref().map(|t| Param::from(t.as_str()));
+                let had_one = c.execute(sql, &params).await? > 0;
+                // Afterwards: no login begins another one (`add_session`).
+                remove_sessions(c, user).await?;
+                Ok(had_one)
             })
         })
         .await
     }
 
-    /// Begins a session, and clears away the app's that have expired.
+    /// Begins a session of a user whose password still has this hash, and clears away the app's that have
+    /// expired. Returns whether it has: whoever verified a password that was changed meanwhile gets none.
     ///
     /// # Errors
-    /// [`StoreError::Duplicate`] if the token is in use; [`StoreError::NoApp`].
-    pub async fn add_session(&self, session: &Session) -> Result<(), StoreError> {
+    /// [`StoreError::Duplicate`] if the token is in use.
+    pub async fn add_session(
+        &self,
+        session: &Session,
+        password_hash: &str,
+    ) -> Result<bool, StoreError> {
         check_id(&session.user_id)?;
-        self.write(session.clone(), |session, c| {
+        self.write((session.clone(), password_hash.to_owned()), |(session, hash), c| {
             Box::pin(async move {
                 let app = session.app.as_str();
-                need_app(c, app).await?;
+                // Until this transaction has ended, nobody changes it.
+                let lock = if c.is_sqlite() { "" } else { " FOR SHARE" };
+                let sql = format!(
+                    "SELECT 1 FROM credentials
+                     WHERE app = $1 AND user_id = $2 AND password_hash = $3{lock}"
+                );
+                let user = [app.into(), session.user_id.as_str().into(), hash.as_str().into()];
+                if c.first(&sql, &user, |_| Ok(())).await?.is_none() {
+                    return Ok(false);
+                }
                 // Some at a time: whoever logs in after a long pause should not wait for all of them.
                 let sql = "DELETE FROM sessions WHERE token_hash IN
                     (SELECT token_hash FROM sessions WHERE expires_ms < $1 LIMIT 100)";
@@ -182,7 +204,7 @@ impl Store {
                     session.expires_ms.into(),
                 ];
                 c.execute(sql, &params).await.map_err(|e| e.named("this session"))?;
-                Ok(())
+                Ok(true)
             })
         })
         .await
@@ -232,6 +254,17 @@ impl Store {
         self.write([app, user_id].map(str::to_owned), |user, c| Box::pin(remove_sessions(c, user)))
             .await
     }
+}
+
+/// Sets a column of a user's credential, if there is one.
+async fn set(
+    c: &Connection<'_>,
+    column: &str,
+    [app, id]: &[String; 2],
+    value: &str,
+) -> Result<(), StoreError> {
+    let sql = format!("UPDATE credentials SET {column} = $3 WHERE app = $1 AND user_id = $2");
+    c.execute(&sql, &[app.as_str().into(), id.as_str().into(), value.into()]).await.map(drop)
 }
 
 async fn remove_sessions(c: &Connection<'_>, user: &[String; 2]) -> Result<u64, StoreError> {

@@ -98,11 +98,34 @@ export default [
     row: 'Signing up with the `_id` of a user that is there, to get or to break that user\'s login',
     async attempt(t) {
       const victim = await t.client.user('victim');
-      const signUp = { method: 'POST', authorization: basic(t.app.key, t.app.appSecret), body: { _id: victim.id, username: 'mallory', password: 'mine' } };
-      await t.ask(`/user/${t.app.key}`, signUp, [{ status: 409 }]);
+      const signUp = (authorization) => ({ method: 'POST', authorization, body: { _id: victim.id, username: 'mallory', password: 'mine' } });
+      await t.ask(`/user/${t.app.key}`, signUp(basic(t.app.key, t.app.appSecret)), [{ status: 401 }]);
+      await t.ask(`/user/${t.app.key}`, signUp(t.owner), [{ status: 409 }]);
       await t.ask(`/user/${t.app.key}/_me`, { authorization: basic('mallory', 'mine') }, REFUSED);
       const still = await t.ask(`/user/${t.app.key}/_me`, { authorization: basic('victim', 'victim-password') }, ok);
       t.check(still.body?._id === victim.id, 'the victim logs in as before');
+    },
+  },
+  {
+    id: 'the-apps-key-as-id',
+    row: 'Signing up with the app\'s key as `_id`, or with that of a user who is gone, to own what ACLs say is theirs',
+    async attempt(t) {
+      const gone = await t.client.user('gone');
+      await t.ask(`/user/${t.app.key}/${gone.id}?hard=true`, { method: 'DELETE', authorization: t.owner }, [{ status: 204 }]);
+      for (const _id of [gone.id, t.app.key]) await t.ask(`/user/${t.app.key}`, { method: 'POST', authorization: basic(t.app.key, t.app.appSecret), body: { _id } }, [{ status: 401 }]);
+      await t.ask(`/user/${t.app.key}`, { method: 'POST', authorization: t.owner, body: { _id: t.app.key } }, [{ status: 400 }]);
+    },
+  },
+  {
+    id: 'groups-of-users-own',
+    row: 'Groups of all users, with ids of one\'s own choice, and hundreds of them, to lock others out or take what they had',
+    async attempt(t) {
+      const [mallory, victim] = [await t.client.user('mallory'), await t.client.user('victim')];
+      const group = (body) => ({ method: 'POST', authorization: `Kinvey ${mallory.token}`, body });
+      for (const body of [{ users: { all: true } }, { users: [{ all: true }] }, { _id: 'staff', users: { list: [{ _id: mallory.id }] } }]) await t.ask(`/group/${t.app.key}`, group(body), [{ status: 401 }]);
+      await t.ask(`/group/${t.app.key}/staff`, { ...group({ users: { list: [{ _id: mallory.id }] } }), method: 'PUT' }, [{ status: 404 }]);
+      for (let i = 0; i < 510; i++) await t.ask(`/group/${t.app.key}`, group({ users: { list: [{ _id: victim.id }] } }), [{ status: 201 }]);
+      await t.ask(`/appdata/${t.app.key}/things`, { authorization: `Kinvey ${victim.token}` }, ok);
     },
   },
   {

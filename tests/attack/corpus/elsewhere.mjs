@@ -12,6 +12,9 @@ const natives = [
 
 export const ELSEWHERE = new Map([
   ...natives.map((row) => [row, NATIVE]),
+  ['Logging in with the old password while it is changed', 'a race of two statements: the store\'s test has it in both orders'],
+  ['Names of megabytes, or thousands of them, for the server to remember as failed logins', 'what is remembered is not seen over HTTP'],
+  ['A flood of passwords to verify, so that nobody else logs in', 'needs more at once than a test machine verifies in a second'],
   ['Damaged, lying, unsealed snapshots', 'snapshots are files of the server\'s, which no request carries'],
   ['A translated address inside a network the operator allows', 'the operator opens networks, and the addresses need a translator'],
   ['A name that leads to a private address, also as one of many', 'needs a name server of the attacker\'s in the server\'s configuration'],

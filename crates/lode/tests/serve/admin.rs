@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::Server;
+use crate::support::{Server, lode, text};
 
 #[test]
 fn only_the_token_lets_in() {
@@ -12,6 +12,17 @@ fn only_the_token_lets_in() {
         let answer = server.ask(auth, "GET", "/admin/apps", Value::Null);
         assert_eq!((answer.status, &answer.body["error"]), (401, &json!("InvalidCredentials")));
     }
+}
+
+#[test]
+fn a_short_admin_token_is_refused_wherever_it_comes_from() {
+    let data = tempfile::TempDir::new().expect("a folder");
+    let mut command = lode(&["serve", "--listen", "127.0.0.1:0", "--data"]);
+    command.arg(data.path()).env("LODE_ADMIN_TOKEN", "short");
+    let output = command.output().expect("it runs");
+    assert!(!output.status.success(), "{output:?}");
+    let said = text(&output.stderr);
+    assert!(said.contains("LODE_ADMIN_TOKEN") && said.contains("16"), "{said}");
 }
 
 #[test]

@@ -5,3 +5,4 @@ mod commands;
 mod requests;
 mod scripts;
 mod support;
+mod users;

@@ -66,6 +66,9 @@ fn each_credential_opens_its_own_doors() {
     assert_eq!(status(&app.as_app(), &handshake), 200);
     assert_eq!(status(&app.as_app(), &books), 401);
     assert_eq!(status(&app.as_master(), &books), 200);
+    // Browsers would ask for what they know as `Basic`, and keep it.
+    let refused = server.ask(&app.as_app(), "GET", &books, Value::Null);
+    assert_eq!(refused.headers["www-authenticate"], "Kinvey realm=\"lode\"");
     // Another app's secrets are worth nothing here, whatever name they come with.
     for auth in [other.as_master(), basic(&app.key, &other.master_secret), "Kinvey x".into()] {
         assert_eq!(status(&auth, &books), 401, "{auth}");
@@ -105,23 +108,6 @@ fn guessing_passwords_gets_slower() {
     assert_eq!(guess("bob").status, 401);
 }
 
-/// Signing up with the id of a user that is there once wrote that user's credential before the id was found
-/// taken, and then removed it.
-#[test]
-fn signing_up_under_another_users_id_leaves_that_user_alone() {
-    let server = Server::start();
-    let app = server.app();
-    let users = format!("/user/{}", app.key);
-    let ada = json!({ "_id": "ada", "username": "ada", "password": "lovelace" });
-    assert_eq!(server.ask(&app.as_app(), "POST", &users, ada).status, 201);
-    let eve = json!({ "_id": "ada", "username": "eve", "password": "eve" });
-    let refused = server.ask(&app.as_app(), "POST", &users, eve);
-    assert_eq!((refused.status, &refused.body["error"]), (409, &json!("UserAlreadyExists")));
-    let me = format!("{users}/_me");
-    assert_eq!(server.ask(&basic("eve", "eve"), "GET", &me, Value::Null).status, 401);
-    assert_eq!(server.ask(&basic("ada", "lovelace"), "GET", &me, Value::Null).status, 200);
-}
-
 #[test]
 fn users_have_what_is_theirs() {
     let server = Server::start();
@@ -158,4 +144,43 @@ fn users_have_what_is_theirs() {
     let kmd = json!({ "username": "ada", "_kmd": { "roles": [{ "roleId": "r" }] } });
     let changed = server.ask(&ada, "PUT", &ada_path, kmd);
     assert!(changed.body["_kmd"].get("roles").is_none(), "{changed:?}");
+}
+
+/// Deleting by the query `null` once deleted all, as did deleting by one that a hook had dropped.
+#[test]
+fn deleting_by_a_query_that_is_none_deletes_nothing() {
+    let server = Server::start();
+    let hook = "function onPreDelete(request, response) {\n\
+        delete request.params.query; response.continue();\n}";
+    let app = server.app_of(&[("collections/dropped/onPreDelete.js", hook)]);
+    let delete = |collection: &str, query: &str| {
+        let path = format!("/appdata/{}/{collection}", app.key);
+        assert_eq!(server.ask(&app.as_master(), "POST", &path, json!({})).status, 201);
+        let path = format!("{path}?query={query}");
+        let answer = server.ask(&app.as_master(), "DELETE", &path, Value::Null);
+        (answer.status, answer.body)
+    };
+    for (collection, query) in
+        [("books", "null"), ("books", "%22%22"), ("books", "[]"), ("dropped", "%7B%7D")]
+    {
+        let (status, body) = delete(collection, query);
+        assert_eq!((status, &body["error"]), (400, &json!("MissingQuery")), "{query} {body}");
+    }
+    assert_eq!(delete("books", "%7B%7D"), (200, json!({ "count": 4 })));
+}
+
+#[test]
+fn a_user_is_deleted_for_good_only_if_the_hook_leaves_it_so() {
+    let server = Server::start();
+    let hook = "function onPreDelete(request, response) {\n\
+        delete request.params.hard; response.continue();\n}";
+    let app = server.app_of(&[("collections/user/onPreDelete.js", hook)]);
+    let users = format!("/user/{}", app.key);
+    let made = server.ask(&app.as_master(), "POST", &users, json!({ "_id": "ada" }));
+    assert_eq!(made.status, 201, "{made:?}");
+    let gone =
+        server.ask(&app.as_master(), "DELETE", &format!("{users}/ada?hard=true"), Value::Null);
+    assert_eq!(gone.status, 204, "{gone:?}");
+    let ada = server.ask(&app.as_master(), "GET", &format!("{users}/ada"), Value::Null);
+    assert_eq!(ada.body["_kmd"]["status"]["val"], "disabled", "{ada:?}");
 }

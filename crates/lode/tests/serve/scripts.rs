@@ -160,3 +160,33 @@ fn scripts_reach_their_own_backend_and_no_secret() {
     let own = server.endpoint(&app, "self", json!({}));
     assert_eq!(own.body["error"], "BLViolationError", "{own:?}");
 }
+
+/// They reserve what they may use, and wait for each other; none is refused what another gives back.
+#[test]
+fn calls_that_a_script_makes_at_once_are_all_answered() {
+    let server = Server::start();
+    let app = server.app_of(&[
+        (
+            "collections/books/onPreSave.js",
+            "export async function onPreSave(request, context) {\n\
+               await context.collectionAccess.collection('seen').insert({ n: request.body.n });\n}",
+        ),
+        (
+            "endpoints/many.js",
+            "function onRequest(request, response, modules) {\n\
+               const { backendContext, request: http } = modules;\n\
+               const url = backendContext.getApiHost() + '/appdata/' + backendContext.getAppKey() + '/books';\n\
+               const auth = { user: backendContext.getAppKey(), pass: backendContext.getMasterSecret() };\n\
+               const statuses = [];\n\
+               for (let n = 0; n < 15; n++) http.post({ url, auth, json: { n } }, (error, answer, body) => {\n\
+                 statuses.push(error ? String(error) : answer.statusCode);\n\
+                 if (statuses.length === 15) { response.body = statuses; response.complete(200); }\n\
+               });\n}",
+        ),
+    ]);
+    let answer = server.endpoint(&app, "many", json!({}));
+    assert_eq!(answer.body, json!(vec![201; 15]), "{answer:?}");
+    let seen = format!("/appdata/{}/seen/_count", app.key);
+    let seen = server.ask(&app.as_master(), "GET", &seen, Value::Null);
+    assert_eq!(seen.body, json!({ "count": 15 }));
+}

@@ -70,7 +70,7 @@ pub(crate) async fn deleting_leaves_nothing_behind(f: Fixture) {
         created_ms: 1,
         expires_ms: i64::MAX,
     };
-    f.store.add_session(&session).await.expect("a session");
+    assert_eq!(f.store.add_session(&session, "h").await, Ok(true));
     f.store.keep(APP, "run", "r", &json!({}), 5).await.expect("something kept");
     assert_eq!(f.store.delete_app(APP).await, Ok(true));
 

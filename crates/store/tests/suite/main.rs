@@ -125,7 +125,9 @@ suite! {
         changes_of_an_app_undo_no_deployment;
     apps: made_saved_and_deleted, deployments_are_numbered_and_activated, deleting_leaves_nothing_behind,
         a_newer_database_is_refused, opened_by_many_at_once;
-    users: credentials, an_id_that_is_taken_changes_no_credential, sessions;
+    users: credentials, an_id_that_is_taken_changes_no_credential, sessions,
+        a_user_and_the_credential_change_together,
+        a_changed_password_ends_sessions_and_those_about_to_begin;
     kept: only_the_newest_stay;
     tasks: a_key_names_one_task, one_host_at_a_time_has_a_task,
         what_fails_is_tried_again_and_put_aside, an_app_owes_so_many,
