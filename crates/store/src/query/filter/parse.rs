@@ -25,14 +25,12 @@ const TRUSTED: usize = 1 << 16;
 
 /// A client's filter.
 pub(super) fn filter(value: &Value) -> Result<Node, QueryError> {
-    Parser { depth: MAX_DEPTH, conditions: MAX_CONDITIONS, positions: MAX_POSITIONS }
-        .document(value, Place::Top)
+    Parser::of_a_client().document(value, Place::Top)
 }
 
 /// What stands behind `$pull` and a field.
 pub(super) fn pulled(value: &Value) -> Result<Element, QueryError> {
-    let mut parser =
-        Parser { depth: MAX_DEPTH, conditions: MAX_CONDITIONS, positions: MAX_POSITIONS };
+    let mut parser = Parser::of_a_client();
     if !value.is_object() {
         return Ok(Element::Equal(checked(value)?));
     }
@@ -45,7 +43,7 @@ pub(super) fn pulled(value: &Value) -> Result<Element, QueryError> {
 
 /// The filters of an update's elements: together they are as large as one query may be.
 pub(super) fn array_filters(values: &[Value]) -> Result<Vec<Node>, QueryError> {
-    let mut parser = Parser { depth: MAX_DEPTH, conditions: MAX_CONDITIONS };
+    let mut parser = Parser::of_a_client();
     values.iter().map(|value| parser.document(value, Place::Inside)).collect()
 }
 
@@ -71,6 +69,10 @@ struct Parser {
 }
 
 impl Parser {
+    fn of_a_client() -> Self {
+        Self { depth: MAX_DEPTH, conditions: MAX_CONDITIONS, positions: MAX_POSITIONS }
+    }
+
     fn deeper<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, QueryError>,
