@@ -15,6 +15,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use url::Url;
 
 use crate::apps::{App, Apps};
+use crate::body::Body;
 use crate::error::{ApiError, Kind};
 use crate::logs::Logs;
 use crate::nested::Run;
@@ -167,8 +168,11 @@ impl Trace {
 }
 
 fn routes(api: &Api) -> Router {
-    let nothing = || async { ApiError::new(Kind::NotFound, "") };
-    let wrong_method = || async { ApiError::new(Kind::MethodNotAllowed, "") };
+    // With their bodies: a connection whose request was not read is closed behind the answer, and takes the
+    // client's next request with it.
+    let nothing = |_: Result<Body, ApiError>| async { ApiError::new(Kind::NotFound, "") };
+    let wrong_method =
+        |_: Result<Body, ApiError>| async { ApiError::new(Kind::MethodNotAllowed, "") };
     Router::new()
         .route("/", get(handshake::server))
         .route("/healthz", get(handshake::healthy))

@@ -37,8 +37,8 @@ const APP: &str = "
 
 /// Where it is mapped it takes hundreds of mappings: its own pages lie far from each other.
 const SCATTERED: &str = "
-    const pages = new Uint8Array(48 << 20);
-    for (let at = 0; at < pages.length; at += 128 << 10) pages[at] = 1;
+    const pages = new Uint8Array(54 << 20);
+    for (let at = 0; at < pages.length; at += 1 << 20) pages[at] = 1;
     export const onRequest = (request, context) => context.hostCall('never', pages.length);";
 
 pub(crate) struct Apps {

@@ -34,6 +34,10 @@ const MEMORY_TICKS: u32 = 20;
 /// may have, is killed: it leaks, or is somebody else's.
 const FAR_ABOVE: usize = 2;
 
+/// Bytes below which no child is killed, however little it is to be recycled at: its program, the engine and the
+/// memory that it keeps for the next runs.
+const ITS_OWN: usize = 256 << 20;
+
 /// Between the end of the inner process, which closes the socket, and that of the outer one.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
 
@@ -226,7 +230,7 @@ impl Driver {
             && let Some(bytes) = child.process.resident()
         {
             child.retiring |= bytes > config.recycle_above;
-            let far = config.recycle_above.saturating_mul(FAR_ABOVE);
+            let far = config.recycle_above.saturating_mul(FAR_ABOVE).max(ITS_OWN);
             if bytes > far && bytes - config.recycle_above > state.memory(self.id) {
                 return Some(End::Memory);
             }

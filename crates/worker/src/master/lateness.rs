@@ -13,8 +13,9 @@ pub(super) struct Lateness {
 
 impl Lateness {
     /// Whether the child, which owes an answer, has owed one without a break for `patience` since that was
-    /// noticed: one that answers the oldest run just in time for each next gains nothing by it. What its process `waited` for a processor in the meantime does not count: on a machine that
-    /// has too much to do a child is late, and killing it would lose the runs of others with it.
+    /// noticed: one that answers the oldest run just in time for each next gains nothing by it. What its
+    /// process `waited` for a processor in the meantime does not count: on a machine that has too much to do
+    /// a child is late, and killing it would lose the runs of others with it.
     pub(super) fn is_silent(
         late: &mut Option<Self>,
         waited: Duration,
