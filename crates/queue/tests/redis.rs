@@ -341,6 +341,8 @@ async fn what_was_handed_back_can_be_taken_back() {
         let answerer = taker.answerer();
         let back = async || answerer.hand_back(taken.ticket, &taken.payload).await;
         let leave = async || {
+            // Its caller has heard by now that it is in the queue: before that, nobody can take it back.
+            tokio::time::sleep(Duration::from_millis(100)).await;
             answer.abort();
             tokio::time::sleep(Duration::from_millis(300)).await;
         };
