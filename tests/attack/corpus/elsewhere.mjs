@@ -8,6 +8,7 @@ const natives = [
   'Queues and shared memory of others', 'Setting the host\'s name, reading its cgroup paths', 'Reading a child\'s memory from another process of its user',
   'Writing memory files until memory is full', 'Using a call that is allowed and not needed', 'A snapshot whose memory is not the engine\'s (a corrupt engine)', 'Outliving the master',
   'Descriptors beside, before or instead of frames', 'All descriptors and all mappings taken', 'Frames of millions of empty log lines, headers or handlers',
+  'More memory than all its runs may have', 'Bringing children down again and again', 'Answering the oldest run just in time, and no other', 'Reading nothing of what the master sends',
 ];
 
 export const ELSEWHERE = new Map([
@@ -25,5 +26,6 @@ export const ELSEWHERE = new Map([
   ['Holding up the others\' answers with slow unpacking', 'turns are counted inside; what is seen over HTTP is time, which is not asserted'],
   ['A header of tokens that becomes megabytes of secrets', 'secrets leave over TLS to a trusted certificate only'],
   ['Secrets and bodies that make looking for echoes slow', 'secrets leave over TLS to a trusted certificate only'],
+  ['A server that sends a secret back as the name of a header', 'secrets leave over TLS to a trusted certificate only'],
   ['A server that puts a secret into a redirect\'s host, for the refusal or the log to show', 'secrets leave over TLS to a trusted certificate only'],
 ]);

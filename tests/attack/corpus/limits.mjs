@@ -1,5 +1,5 @@
 // Taking too much. An app that hits limits is paused after some sixteen of them: none tries more than twelve.
-import { answers, cpu, ends, memory, ok, threw, violates, wall } from '../lib/expect.mjs';
+import { answers, cpu, ends, harmless, memory, ok, threw, violates, wall } from '../lib/expect.mjs';
 
 const modern = (id, row, expect, bodies, more = {}) => ({ id, row, expect, modern: bodies, ...more });
 const LOOPS = 'Endless loops, generators, awaits';
@@ -87,6 +87,32 @@ export default [
       ['await context.collectionAccess.collection("a").insert({ text: "y".repeat(5 << 20) });', [violates('output'), threw()]],
       ['await context.collectionAccess.collection("a").find({ a: 10n });', threw()],
     ],
+  },
+  {
+    id: 'data-calls-that-pile-up',
+    row: 'Data calls that pile up, with megabytes of arguments or of values',
+    settings: { limits: { wallMs: 3000, cpuMs: 2000 }, budget: { cpuMs: 20_000 } },
+    modern: [
+      'const a = "a".repeat(3 << 20); for (let i = 0; i < 20; i++) context.collectionAccess.collection("a").find({ a, b: { $regex: "x+y" } }).catch(() => {}); return "done";',
+      'const a = Array(1_500_000).fill(0); try { await context.collectionAccess.collection("a").insert({ a }); } catch (error) { return error.name; }',
+      'const a = Array(400_000).fill({ "": 0 }); try { await context.collectionAccess.collection("a").find({ a }); } catch (error) { return error.name; }',
+    ],
+    expect: harmless,
+  },
+  {
+    id: 'clients-that-hang-up',
+    row: 'Clients that hang up, for the app to be paused',
+    files: { 'endpoints/wait.mjs': 'export async function onRequest() { await new Promise((done) => setTimeout(done, 300)); return "done"; }' },
+    async attempt(t) {
+      for (let i = 0; i < 40; i++) {
+        const gone = new AbortController();
+        const asked = fetch(`${t.url}/rpc/${t.app.key}/custom/wait`, { method: 'POST', headers: { authorization: t.owner, 'content-type': 'application/json' }, body: '{}', signal: gone.signal }).catch(() => {});
+        await new Promise((done) => setTimeout(done, 30));
+        gone.abort();
+        await asked;
+      }
+      for (let i = 0; i < 5; i++) await t.run('wait', {}, answers('done'));
+    },
   },
   {
     id: 'output-too-large',

@@ -35,6 +35,14 @@ export default [
     },
   },
   {
+    id: 'snapshots-of-many-pieces',
+    row: 'A snapshot of so many pieces that its slots take all mappings of a child',
+    settings: roomy,
+    deploys: [[{ 'endpoints/evil.mjs': `const pages = new Uint8Array(40 << 20); for (let at = 0; at < pages.length; at += 72 << 10) pages[at] = 1;
+      export async function onRequest() { await new Promise((done) => setTimeout(done, 50)); return pages[0]; }` }, [{ status: [201, 400] }]]],
+    runs: answers(1),
+  },
+  {
     id: 'another-apps-bytes',
     row: 'Another app\'s bytes',
     settings: roomy,

@@ -5,6 +5,7 @@ use std::pin::Pin;
 
 use lode_store::{AppRecord, Document, Filter, Place, Query, Store};
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 mod apps;
 mod cluster;
@@ -88,13 +89,23 @@ fn filter_of(value: Value) -> Filter {
 
 type Case = fn(Fixture) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
+fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+/// One function for all of them: compiled for each, a runtime takes longer than all cases.
+fn on_sqlite(case: Case) {
+    runtime().block_on(async { case(Fixture::sqlite().await).await });
+}
+
 macro_rules! suite {
     ($($module:ident: $($case:ident),+;)+) => {
         mod sqlite {
             $(mod $module {
-                $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $case() {
-                    crate::$module::$case(crate::Fixture::sqlite().await).await;
+                $(#[test]
+                fn $case() {
+                    crate::on_sqlite(|fixture| Box::pin(crate::$module::$case(fixture)));
                 })+
             })+
         }
@@ -140,11 +151,7 @@ suite! {
 fn postgres() {
     // The data is thrown away: nothing has to reach the disk.
     let mut cluster = cluster::Cluster::start(5432, &["fsync=off"]);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = runtime();
     let mut failed = Vec::new();
     for (name, case) in CASES {
         let url = runtime.block_on(cluster.database());
