@@ -137,7 +137,7 @@ describe('asynchronous tasks', { concurrency: false, timeout: 600_000 }, () => {
 
   it('one that never gets through is put aside, listed, tried again and purged', async () => {
     const { app, clients: [client] } = await fresh({ limits: { wallMs: 60_000 } });
-    const taskId = accepted(await client.master.run('traced', { id: 'a', waitMs: 30_000 }, { headers: ASYNC }));
+    const taskId = accepted(await client.master.run('traced', { id: 'a', waitMs: 10_000 }, { headers: ASYNC }));
     // Each worker that takes it dies.
     const began = async () => (await traces(client, { what: 'began' })).length;
     for (let tries = 1; ; tries++) {
