@@ -38,6 +38,23 @@ pub(crate) struct App {
     pub(crate) revision: String,
 }
 
+impl App {
+    /// An app of which nothing is deployed yet.
+    fn of(key: &Arc<str>, record: AppRecord) -> Result<Self, ApiError> {
+        let settings = settings(&record)?;
+        Ok(Self {
+            key: key.clone(),
+            limits: settings.limits.limits(),
+            settings,
+            hooks: Hooks::default(),
+            deployment: None,
+            broken: None,
+            revision: String::new(),
+            record,
+        })
+    }
+}
+
 /// A deployment that was built before it was made the active one.
 pub(crate) struct Fresh {
     pub(crate) number: u32,
@@ -285,17 +302,7 @@ impl Apps {
             self.drop_app(key);
             return Err(ApiError::new(Kind::AppNotFound, ""));
         };
-        let settings = settings(&record)?;
-        let mut app = App {
-            key: key.clone(),
-            limits: settings.limits.limits(),
-            settings,
-            hooks: Hooks::default(),
-            deployment: None,
-            broken: None,
-            revision: String::new(),
-            record,
-        };
+        let mut app = App::of(key, record)?;
         let mut digest = Sha256::new();
         digest.update(app.record.settings.to_string());
         if let Some(number) = app.record.active {
@@ -438,17 +445,7 @@ mod tests {
             active: None,
             created_ms: 1,
         };
-        let settings = settings(&record).expect("settings");
-        Arc::new(App {
-            key: key.clone(),
-            limits: settings.limits.limits(),
-            settings,
-            hooks: Hooks::default(),
-            deployment: None,
-            broken: None,
-            revision: String::new(),
-            record,
-        })
+        Arc::new(App::of(key, record).expect("an app"))
     }
 
     #[test]

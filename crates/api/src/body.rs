@@ -90,8 +90,8 @@ impl Body {
 
 const BODIES: &str = "large request bodies";
 
-/// A body's bytes. What is too large, or has no room, is read on for a while and dropped: a client that is answered while it
-/// still sends sees a broken connection, and not the answer.
+/// A body's bytes. What is too large, or has no room, is read on for a while and dropped: a client that is answered
+/// while it still sends sees a broken connection, and not the answer.
 async fn read(
     mut body: axum::body::Body,
     most: usize,

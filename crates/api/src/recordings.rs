@@ -45,8 +45,8 @@ pub(crate) fn keep(call: &Call, label: &str, error: &ApiError, recording: &str) 
     });
 }
 
-/// Takes passwords and sessions' tokens out of the recorded request, wherever in it they are. (The app's secrets are in no recording: they never enter a
-/// sandbox; a run's own tokens are worth nothing once it has ended.)
+/// Takes passwords and sessions' tokens out of the recorded request, wherever in it they are. (The app's secrets are
+/// in no recording: they never enter a sandbox; a run's own tokens are worth nothing once it has ended.)
 fn redact(recording: &mut Value) {
     let Some(request) = recording.get("request").and_then(Value::as_str) else { return };
     let Ok(mut request) = serde_json::from_str::<Value>(request) else { return };

@@ -176,8 +176,8 @@ impl Store {
     }
 
     /// Gives up to `most` tasks that are due to a host, which has to say before `until_ms` that it is still
-    /// at them ([`Store::hold_tasks`]). It never has more than 8 of one app. It is not given again what it is `at`, as `(app, id)`: its
-    /// claim to that has only lapsed.
+    /// at them ([`Store::hold_tasks`]). It never has more than 8 of one app. It is not given again what it is `at`,
+    /// as `(app, id)`: its claim to that has only lapsed.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
