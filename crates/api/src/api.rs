@@ -20,6 +20,7 @@ use crate::error::{ApiError, Kind};
 use crate::logs::Logs;
 use crate::nested::Run;
 use crate::remote::Remote;
+use crate::seal::SecretKeys;
 use crate::shares::Share;
 use crate::tasks::Tasks;
 use crate::throttle::Throttle;
@@ -32,6 +33,8 @@ pub struct Config {
     pub admin_token: [u8; 32],
     /// Where clients reach this server, for scripts that call their own backend.
     pub url: Url,
+    /// What apps' secrets are kept under in the store: the same on all hosts that share it.
+    pub secret_keys: SecretKeys,
 }
 
 /// The API server. Cheap to clone.
@@ -90,8 +93,9 @@ impl Api {
     fn over(config: Config, store: Store, master: Master, remote: Option<Arc<Remote>>) -> Self {
         let logs = Arc::new(Logs::default());
         let host = remote.as_ref().map(|remote| remote.host.clone());
+        let keys = config.secret_keys.clone();
         let api = Self(Arc::new(Inner {
-            apps: Apps::new(store.clone(), master.clone(), logs.clone(), host),
+            apps: Apps::new(store.clone(), master.clone(), logs.clone(), keys, host),
             config,
             store,
             master,

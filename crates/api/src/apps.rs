@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 use crate::error::{ApiError, Kind};
 use crate::hooks::Hooks;
 use crate::logs::Logs;
+use crate::seal::SecretKeys;
 use crate::secret;
 use crate::settings::Settings;
 
@@ -40,8 +41,8 @@ pub(crate) struct App {
 
 impl App {
     /// An app of which nothing is deployed yet.
-    fn of(key: &Arc<str>, record: AppRecord) -> Result<Self, ApiError> {
-        let settings = settings(&record)?;
+    fn of(key: &Arc<str>, record: AppRecord, keys: &SecretKeys) -> Result<Self, ApiError> {
+        let settings = settings(key, &record, keys)?;
         Ok(Self {
             key: key.clone(),
             limits: settings.limits.limits(),
@@ -68,6 +69,7 @@ pub(crate) struct Apps {
     store: Store,
     master: Master,
     logs: Arc<Logs>,
+    keys: SecretKeys,
     known: RwLock<Known>,
     /// Loads and changes are rare and take their time: one at a time per app is enough.
     turns: std::sync::Mutex<HashMap<Arc<str>, Arc<Mutex<()>>>>,
@@ -140,11 +142,18 @@ impl Drop for Load<'_> {
 const LOADS: usize = 4;
 
 impl Apps {
-    pub(crate) fn new(store: Store, master: Master, logs: Arc<Logs>, host: Option<Host>) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        master: Master,
+        logs: Arc<Logs>,
+        keys: SecretKeys,
+        host: Option<Host>,
+    ) -> Self {
         Self {
             store,
             master,
             logs,
+            keys,
             known: RwLock::default(),
             turns: std::sync::Mutex::default(),
             host,
@@ -302,7 +311,7 @@ impl Apps {
             self.drop_app(key);
             return Err(ApiError::new(Kind::AppNotFound, ""));
         };
-        let mut app = App::of(key, record)?;
+        let mut app = App::of(key, record, &self.keys)?;
         let mut digest = Sha256::new();
         digest.update(app.record.settings.to_string());
         if let Some(number) = app.record.active {
@@ -376,8 +385,14 @@ impl Apps {
 }
 
 /// An app's settings, out of its record.
-pub(crate) fn settings(record: &AppRecord) -> Result<Settings, ApiError> {
-    Settings::deserialize(&record.settings).map_err(ApiError::internal)
+pub(crate) fn settings(
+    key: &str,
+    record: &AppRecord,
+    keys: &SecretKeys,
+) -> Result<Settings, ApiError> {
+    let mut settings = record.settings.clone();
+    keys.open(key, &mut settings)?;
+    Settings::deserialize(settings).map_err(ApiError::internal)
 }
 
 /// A deployment's content: its sources.
@@ -445,7 +460,7 @@ mod tests {
             active: None,
             created_ms: 1,
         };
-        Arc::new(App::of(key, record).expect("an app"))
+        Arc::new(App::of(key, record, &SecretKeys::default()).expect("an app"))
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod remote;
 mod rpc;
 mod run;
 mod schedule;
+mod seal;
 mod secret;
 mod serve;
 mod settings;
@@ -39,4 +40,5 @@ use lode_store::time;
 
 pub use api::{Api, Config};
 pub use remote::{Runner, backlog};
+pub use seal::SecretKeys;
 pub use secret::{hash, new_secret};

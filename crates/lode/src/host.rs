@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use lode_api::SecretKeys;
 use lode_queue::{Change, Host, Role};
 use lode_store::Store;
 use lode_worker::broker::{Broker, Options, egress};
@@ -24,6 +25,10 @@ pub(crate) struct Arguments {
     /// The store: `postgres://…`, or SQLite in the data directory.
     #[arg(long, env = "LODE_STORE", hide_env_values = true, value_name = "URL")]
     pub(crate) store: Option<String>,
+    /// What apps' secrets are kept under in the store: 32 random bytes as base64. Several, with commas: the first
+    /// seals, each opens. The same on all hosts; without it secrets are kept as they are.
+    #[arg(long, env = "LODE_SECRETS_KEY", hide_env_values = true, value_name = "KEY", value_parser = SecretKeys::parse)]
+    pub(crate) secrets_key: Option<SecretKeys>,
     /// Children at most; `auto`: one per processor and at least two. They come and go with the load.
     #[arg(long, env = "LODE_CHILDREN", value_name = "N", default_value = "auto", value_parser = children)]
     pub(crate) children: Children,

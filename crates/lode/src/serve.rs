@@ -85,7 +85,11 @@ impl Server {
         let address = listener.local_addr().map_err(Failure::platform)?;
         let local = Url::parse(&format!("http://{address}")).map_err(Failure::platform)?;
         let url = arguments.url.clone().unwrap_or_else(|| local.clone());
-        let config = ApiConfig { admin_token: lode_api::hash(&token), url: url.clone() };
+        let config = ApiConfig {
+            admin_token: lode_api::hash(&token),
+            url: url.clone(),
+            secret_keys: arguments.host.secrets_key.clone().unwrap_or_default(),
+        };
         let (store, master) = (parts.store.clone(), parts.master.clone());
         let (api, queue) = match &arguments.queue {
             None => (Api::new(config, store, master), None),

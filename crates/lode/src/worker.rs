@@ -33,7 +33,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<u8, Failure> {
         // It listens to nobody: its API answers the calls that scripts make of their own backend.
         let url = Url::parse("http://localhost/").map_err(Failure::platform)?;
         let token = lode_api::new_secret().map_err(Failure::platform)?;
-        let config = ApiConfig { admin_token: lode_api::hash(&token), url };
+        let config = ApiConfig {
+            admin_token: lode_api::hash(&token),
+            url,
+            secret_keys: arguments.host.secrets_key.clone().unwrap_or_default(),
+        };
         let api = Api::new(config, parts.store.clone(), parts.master.clone());
         let joined = arguments.bounds.join(&arguments.queue, Role::Worker, &parts.master);
         let (host, _changes) = joined.await?;

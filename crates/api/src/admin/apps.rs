@@ -187,10 +187,13 @@ pub(crate) async fn set_settings(
     Path(key): Path<String>,
     Shape(new): Shape<Settings>,
 ) -> Result<Json<Settings>, ApiError> {
+    let (app, keys) = (key.clone(), api.0.config.secret_keys.clone());
     let set = move |record: &mut AppRecord| {
-        let new = new.clone().with_secrets_of(&apps::settings(record)?)?;
+        let new = new.clone().with_secrets_of(&apps::settings(&app, record, &keys)?)?;
         new.check()?;
-        record.settings = serde_json::to_value(&new).map_err(ApiError::internal)?;
+        let mut kept = serde_json::to_value(&new).map_err(ApiError::internal)?;
+        keys.seal(&app, &mut kept)?;
+        record.settings = kept;
         record.scheduled = !new.schedules.is_empty();
         Ok(new)
     };

@@ -1,5 +1,7 @@
 //! The admin API.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use crate::support::{Server, lode, text};
@@ -115,6 +117,34 @@ fn settings_are_checked_and_secrets_not_shown() {
         assert_eq!(answer.status, 400, "{wrong} {answer:?}");
     }
     assert_eq!(server.admin("GET", &path, Value::Null).body, shown.body);
+}
+
+#[test]
+fn with_a_key_the_data_directory_has_no_secret_in_clear() {
+    let [old, new] = [[1; 32], [2; 32]].map(|key| BASE64_STANDARD.encode(key));
+    let value = "sk_live_0123456789abcdef";
+    let server = Server::start_with(&["--secrets-key", &old]);
+    let path = format!("/admin/apps/{}/settings", server.app().key);
+    let secret = |hosts: Value| json!({ "secrets": { "KEY": { "hosts": hosts } } });
+    let mut settings = secret(json!(["a.example"]));
+    settings["secrets"]["KEY"]["value"] = value.into();
+    assert_eq!(server.admin("PUT", &path, settings).status, 200);
+    for file in std::fs::read_dir(server.data.path()).expect("a folder") {
+        let path = file.expect("a file").path();
+        let bytes = std::fs::read(&path).unwrap_or_default();
+        let found = bytes.windows(value.len()).any(|window| window == value.as_bytes());
+        assert!(!found, "{} has it", path.display());
+    }
+
+    // The old key opens what the new one seals from now on, though nobody gives the value again.
+    let server = server.again(&["--secrets-key", &format!("{new},{old}")]);
+    assert_eq!(server.admin("PUT", &path, secret(json!(["b.example"]))).status, 200);
+    let server = server.again(&["--secrets-key", &new]);
+    let shown = server.admin("GET", &path, Value::Null);
+    assert_eq!(shown.body["secrets"], secret(json!(["b.example"]))["secrets"], "{shown:?}");
+    // Without it the app is not served as if it had no secrets.
+    let server = server.again(&["--secrets-key", &old]);
+    assert_eq!(server.admin("GET", &path, Value::Null).status, 500);
 }
 
 #[test]

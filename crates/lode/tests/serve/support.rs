@@ -20,7 +20,7 @@ impl Drop for Running {
 }
 
 pub(crate) struct Server {
-    _process: Running,
+    process: Running,
     pub(crate) url: String,
     pub(crate) data: TempDir,
     agent: ureq::Agent,
@@ -82,7 +82,13 @@ impl Server {
         std::thread::spawn(move || lines.for_each(drop));
         let token = std::fs::read_to_string(data.path().join("admin-token")).expect("a token");
         let config = ureq::Agent::config_builder().http_status_as_error(false);
-        Self { _process: Running(process), url, data, agent: config.build().into(), token }
+        Self { process: Running(process), url, data, agent: config.build().into(), token }
+    }
+
+    /// Ends it without a warning, and starts it over the same data.
+    pub(crate) fn again(self, arguments: &[&str]) -> Self {
+        drop(self.process);
+        Self::start_in(self.data, arguments)
     }
 
     pub(crate) fn send(
