@@ -4,6 +4,7 @@
 
 mod acl;
 mod admin;
+mod answers;
 mod api;
 mod apps;
 mod auth;
@@ -30,7 +31,6 @@ mod schedule;
 mod secret;
 mod serve;
 mod settings;
-mod shares;
 mod tasks;
 mod throttle;
 mod users;
