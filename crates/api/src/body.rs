@@ -10,7 +10,8 @@ use lode_worker::{Full, Share, Shares};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::api::Trace;
+use crate::api::{Api, Trace};
+use crate::call::Decided;
 use crate::error::{ApiError, Kind};
 
 /// Bytes of a body: twice what Kinvey took for an entity (2 MB), and what a run may output.
@@ -41,10 +42,10 @@ const SMALL: usize = 64 << 10;
 /// A request's body, parsed; `None` if it has none.
 pub(crate) struct Body(pub(crate) Option<Value>);
 
-impl<S: Send + Sync> FromRequest<S> for Body {
+impl FromRequest<Api> for Body {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
         let is_admin = path.starts_with("/admin/");
@@ -52,6 +53,9 @@ impl<S: Send + Sync> FromRequest<S> for Body {
         let mut share = IN_FLIGHT.of(path.split('/').nth(2).unwrap_or_default());
         let most = if is_admin { MAX_ADMIN } else { MAX_BYTES };
         let bytes = read(body, most, &mut share).await?;
+        if let Some(decided) = head.extensions.get::<Decided>() {
+            decided.still_holds(api, &head.headers).await?;
+        }
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self(None));
         }
