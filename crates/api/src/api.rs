@@ -4,13 +4,14 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use lode_queue::Change;
 use lode_store::Store;
 use lode_worker::master::{Master, Report, Task};
+use lode_worker::{Share, Shares};
 use tokio::sync::mpsc::UnboundedReceiver;
 use url::Url;
 
@@ -21,10 +22,9 @@ use crate::logs::Logs;
 use crate::nested::Run;
 use crate::remote::Remote;
 use crate::seal::SecretKeys;
-use crate::shares::Share;
 use crate::tasks::Tasks;
 use crate::throttle::Throttle;
-use crate::{admin, data, files, groups, handshake, rpc, secret, users};
+use crate::{admin, answers, data, files, groups, handshake, rpc, secret, users};
 
 /// How the API server is set up.
 #[derive(Clone, Debug)]
@@ -51,6 +51,8 @@ pub(crate) struct Inner {
     remote: Option<Arc<Remote>>,
     pub(crate) tasks: Tasks,
     pub(crate) throttle: Throttle,
+    /// Bytes of answers that are being sent.
+    pub(crate) answers: Shares,
     router: OnceLock<Router>,
 }
 
@@ -103,6 +105,7 @@ impl Api {
             remote,
             tasks: Tasks::new(),
             throttle: Throttle::default(),
+            answers: Shares::new(answers::MOST, answers::MOST / 2),
             router: OnceLock::new(),
         }));
         let _ = api.0.router.set(routes(&api));
@@ -151,18 +154,23 @@ pub(crate) struct Trace {
     pub(crate) id: String,
     executed: Mutex<Vec<&'static str>>,
     /// What its body takes of the memory that there is for bodies.
-    body: OnceLock<Share>,
+    body: Mutex<Option<Share>>,
 }
 
 impl Trace {
     /// Of a request that begins.
     pub(crate) fn new() -> Self {
-        Self { id: secret::request_id(), executed: Mutex::default(), body: OnceLock::new() }
+        Self { id: secret::request_id(), executed: Mutex::default(), body: Mutex::default() }
     }
 
     /// Holds what the request's body takes until the request is answered.
     pub(crate) fn hold(&self, body: Share) {
-        let _ = self.body.set(body);
+        *self.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+    }
+
+    /// What its body held: for its answer, or to be given back.
+    pub(crate) fn let_go(&self) -> Option<Share> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// A hook has run.
@@ -230,6 +238,7 @@ fn routes(api: &Api) -> Router {
         .merge(admin::routes())
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(api.0.answers.clone(), answers::bounded))
         .layer(from_fn(around))
         .with_state(api.clone())
 }

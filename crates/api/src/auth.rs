@@ -19,7 +19,7 @@ use crate::nested::Run;
 use crate::{password, secret, time, users};
 
 /// Who a request is from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Identity {
     /// The app's client, nobody logged in.
     App,
@@ -30,7 +30,7 @@ pub(crate) enum Identity {
 }
 
 /// A user of an app.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct User {
     pub(crate) id: Arc<str>,
     pub(crate) username: String,

@@ -1,17 +1,18 @@
 //! Request bodies: JSON, of a bounded size.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::extract::{FromRequest, Request};
 use http_body_util::BodyExt as _;
 use lode_store::Document;
+use lode_worker::{Full, Share, Shares};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::api::Trace;
+use crate::api::{Api, Trace};
+use crate::call::Decided;
 use crate::error::{ApiError, Kind};
-use crate::shares::{Share, Shares};
 
 /// Bytes of a body: twice what Kinvey took for an entity (2 MB), and what a run may output.
 const MAX_BYTES: usize = 4 << 20;
@@ -34,24 +35,27 @@ const OBJECT_VALUES: usize = 5;
 
 /// Bytes of all requests' bodies that are under way, as text and as values. The largest takes 20 MiB, so that
 /// this is some twenty of them, and beside what the store and the queue hold leaves room in a GiB.
-static IN_FLIGHT: Shares = Shares::new(512 << 20);
+static IN_FLIGHT: LazyLock<Shares> = LazyLock::new(|| Shares::new(512 << 20, 256 << 20));
 /// Bytes of a body that are not counted: most have fewer, and connections are bounded in number.
 const SMALL: usize = 64 << 10;
 
 /// A request's body, parsed; `None` if it has none.
 pub(crate) struct Body(pub(crate) Option<Value>);
 
-impl<S: Send + Sync> FromRequest<S> for Body {
+impl FromRequest<Api> for Body {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        let path = request.uri().path();
+    async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
+        let (head, body) = request.into_parts();
+        let path = head.uri.path();
         let is_admin = path.starts_with("/admin/");
         // The app's key, of whose sender is known by now; `apps` of the admin API's.
         let mut share = IN_FLIGHT.of(path.split('/').nth(2).unwrap_or_default());
-        let trace = request.extensions().get::<Arc<Trace>>().cloned();
         let most = if is_admin { MAX_ADMIN } else { MAX_BYTES };
-        let bytes = read(request.into_body(), most, &mut share).await?;
+        let bytes = read(body, most, &mut share).await?;
+        if let Some(decided) = head.extensions.get::<Decided>() {
+            decided.still_holds(api, &head.headers).await?;
+        }
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self(None));
         }
@@ -60,8 +64,8 @@ impl<S: Send + Sync> FromRequest<S> for Body {
         let mut left = MAX_VALUES;
         check(&value, MAX_DEPTH, &mut left)?;
         if bytes.len() > SMALL {
-            share.take((MAX_VALUES - left) * VALUE_BYTES, BODIES)?;
-            if let Some(trace) = trace {
+            share.take((MAX_VALUES - left) * VALUE_BYTES).map_err(too_many)?;
+            if let Some(trace) = head.extensions.get::<Arc<Trace>>() {
                 trace.hold(share);
             }
         }
@@ -88,7 +92,9 @@ impl Body {
     }
 }
 
-const BODIES: &str = "large request bodies";
+fn too_many(full: Full) -> ApiError {
+    ApiError::busy(full, "large request bodies")
+}
 
 /// A body's bytes. What is too large, or has no room, is read on for a while and dropped: a client that is answered
 /// while it still sends sees a broken connection, and not the answer.
@@ -114,7 +120,7 @@ async fn read(
             break;
         }
         if seen > SMALL && seen <= most && refused.is_none() {
-            refused = share.take(seen - counted, BODIES).err();
+            refused = share.take(seen - counted).map_err(too_many).err();
             counted = seen;
         }
         if seen <= most && refused.is_none() {
@@ -211,15 +217,15 @@ mod tests {
 
     #[tokio::test]
     async fn large_bodies_take_from_what_there_is_and_small_ones_do_not() {
-        static MIB: Shares = Shares::new(1 << 20);
+        let mib = Shares::new(1 << 20, 1 << 19);
         let of = |bytes: usize| Stream::from(vec![b' '; bytes]);
-        let (mut first, mut second) = (MIB.of("kid_a"), MIB.of("kid_a"));
+        let (mut first, mut second) = (mib.of("kid_a"), mib.of("kid_a"));
         read(of(300 << 10), MAX_BYTES, &mut first).await.expect("less than half");
         let refused = read(of(300 << 10), MAX_BYTES, &mut second).await.expect_err("more");
         assert_eq!(refused.kind, Kind::KinveyInternalErrorRetry);
         assert!(refused.retry_after.is_some());
         read(of(SMALL), MAX_BYTES, &mut second).await.expect("small");
-        read(of(300 << 10), MAX_BYTES, &mut MIB.of("kid_b")).await.expect("another's half");
+        read(of(300 << 10), MAX_BYTES, &mut mib.of("kid_b")).await.expect("another's half");
         drop(first);
         read(of(300 << 10), MAX_BYTES, &mut second).await.expect("given back");
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
@@ -48,6 +49,11 @@ impl FromRequestParts<Api> for Call {
         let app = api.0.apps.get(key).await?;
         let run = parts.extensions.get::<Arc<Run>>().filter(|run| run.app == app.key).cloned();
         let identity = auth::identify(&api.0, &app, &parts.headers, run.as_deref()).await?;
+        parts.extensions.insert(Decided {
+            app: app.clone(),
+            identity: identity.clone(),
+            at: Instant::now(),
+        });
         let trace = parts.extensions.get::<Arc<Trace>>().cloned();
         let trace = trace.ok_or_else(|| ApiError::internal("a request without a trace"))?;
         let budget = match &run {
@@ -72,6 +78,38 @@ impl FromRequestParts<Api> for Call {
             run,
             custom: Mutex::new(custom_properties(&parts.headers)),
         })
+    }
+}
+
+/// How long a body may take before its sender is looked at again: hardly any takes so long, so that hardly any
+/// request pays for a second look.
+const MOMENT: Duration = Duration::from_secs(5);
+
+/// What was decided of a request at its head.
+#[derive(Clone)]
+pub(crate) struct Decided {
+    app: Arc<App>,
+    identity: Identity,
+    at: Instant,
+}
+
+impl Decided {
+    /// Decides again, if the request's body has taken longer than a moment to come.
+    ///
+    /// # Errors
+    /// The sender's credentials are good no more, or are for other rights than before.
+    pub(crate) async fn still_holds(&self, api: &Api, headers: &HeaderMap) -> Result<(), ApiError> {
+        if self.at.elapsed() < MOMENT {
+            return Ok(());
+        }
+        let app = api.0.apps.get(&self.app.key).await?;
+        // Bodies of scripts' own calls are there with their heads: this is no run's.
+        let identity = auth::identify(&api.0, &app, headers, None).await?;
+        if identity == self.identity && app.settings.collections == self.app.settings.collections {
+            return Ok(());
+        }
+        let debug = "the sender's rights were changed while the request's body arrived";
+        Err(ApiError::new(Kind::InsufficientCredentials, debug))
     }
 }
 

@@ -5,8 +5,11 @@
 //! may take is in [`crate::body`].
 
 use std::future::Future;
+use std::io;
 use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,8 +19,10 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use rustix::net::sockopt;
 use rustix::process::{Resource, getrlimit};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
 
 /// From a connection's begin, or the end of its last answer, to the end of the next request's head. Longer
 /// than load balancers keep an unused connection (60 s, commonly): whoever closes first must be they, or they
@@ -26,6 +31,11 @@ const HEAD: Duration = Duration::from_secs(75);
 
 /// How long a client may take none of its answer: the kernel's `TCP_USER_TIMEOUT`, in ms.
 const STALLED_MS: u32 = 60_000;
+
+/// How long a client may take for what is written to it, an answer or a line of a log that it follows: as long as a
+/// body may take to come ([`crate::body`]). Who reads a byte now and then would else hold what answers share for
+/// as long as it likes.
+const TAKING: Duration = Duration::from_secs(300);
 
 /// Bytes of a request's head. Queries stand in the address, so this is four times what Node.js takes.
 const HEAD_BYTES: usize = 64 << 10;
@@ -66,7 +76,8 @@ pub(crate) async fn serve(
             next = accept(&listener, &room) => next,
             () = &mut stop => break,
         };
-        let served = http.serve_connection(TokioIo::new(stream), service.clone());
+        let served =
+            http.serve_connection(TokioIo::new(Patient { stream, late: None }), service.clone());
         let served = graceful.watch(served);
         tokio::spawn(async move {
             // How a connection ends is its client's affair.
@@ -76,6 +87,71 @@ pub(crate) async fn serve(
     }
     drop(listener);
     graceful.shutdown().await;
+}
+
+/// A connection that fails when its client takes too long for what is written.
+struct Patient<S> {
+    stream: S,
+    /// When it does; `None` while nothing has to wait.
+    late: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Patient<S> {
+    fn written(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            return written;
+        }
+        let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep(TAKING)));
+        late.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.written(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes when it has written all there was.
+        self.late = None;
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
 }
 
 /// The next connection, and its place among those there may be.
@@ -172,6 +248,42 @@ mod tests {
         let _two = TcpStream::connect(address).await.expect("a connection");
         assert!(all(address, quick).await.ends_with("quick"));
         assert!(began.elapsed() >= HEAD, "one had to be closed");
+    }
+
+    /// Writes so much to a client that takes a part every so often.
+    async fn taken(bytes: usize, part: usize, pause: Duration) -> io::Result<()> {
+        let (mut client, server) = tokio::io::duplex(1000);
+        let mut server = Patient { stream: server, late: None };
+        tokio::spawn(async move {
+            let mut got = vec![0; part];
+            while client.read_exact(&mut got).await.is_ok() {
+                tokio::time::sleep(pause).await;
+            }
+        });
+        server.write_all(&vec![0; bytes]).await?;
+        server.flush().await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_taken_byte_by_byte_is_given_up_and_a_slow_one_is_not() {
+        let second = Duration::from_secs(1);
+        taken(100_000, 1_000, second).await.expect("slow, and whole");
+        let late = taken(100_000, 1, second).await.expect_err("too slow");
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        // Each is one, however many a connection has.
+        let (mut client, server) = tokio::io::duplex(1);
+        let mut server = Patient { stream: server, late: None };
+        let took = tokio::spawn(async move {
+            for _ in 0..5 {
+                tokio::time::sleep(TAKING - second).await;
+                client.read_exact(&mut [0; 2]).await.expect("an answer");
+            }
+        });
+        for _ in 0..5 {
+            server.write_all(&[0; 2]).await.expect("taken in time");
+            server.flush().await.expect("flushed");
+        }
+        took.await.expect("all of them");
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use lode_store::StoreError;
+use lode_worker::Full;
 use serde_json::{Map, Value, json};
 
 /// A failed request. `debug` is for the app's developers and says nothing of this machine.
@@ -91,6 +92,17 @@ impl ApiError {
     pub(crate) fn after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
         self
+    }
+
+    /// There is no more of what all apps share; `what` says of what.
+    pub(crate) fn busy(full: Full, what: &str) -> Self {
+        let whose = match full {
+            Full::App => "this app",
+            Full::All => "the server",
+        };
+        let debug = format!("{whose} has too many {what} under way");
+        // What others hold is given back within moments.
+        Self::new(Kind::KinveyInternalErrorRetry, debug).after(Duration::from_secs(1))
     }
 
     /// Blames us. The detail goes to the operator's log only.

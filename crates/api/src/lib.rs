@@ -4,6 +4,7 @@
 
 mod acl;
 mod admin;
+mod answers;
 mod api;
 mod apps;
 mod auth;
@@ -31,7 +32,6 @@ mod seal;
 mod secret;
 mod serve;
 mod settings;
-mod shares;
 mod tasks;
 mod throttle;
 mod users;

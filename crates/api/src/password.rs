@@ -4,10 +4,10 @@ use std::sync::{Arc, LazyLock};
 
 use argon2::Argon2;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc::PasswordHash};
+use lode_worker::{Share, Shares};
 use tokio::sync::Semaphore;
 
 use crate::error::{ApiError, Kind};
-use crate::shares::{Share, Shares};
 
 /// Bytes that a password may have: argon2 takes more, and nobody types more.
 const MAX_BYTES: usize = 1024;
@@ -18,7 +18,7 @@ static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::ne
 
 /// Passwords in line, those being hashed among them: what two processors do in a second. Who comes later is
 /// told so at once, and no app's clients are more than half of the line.
-static LINE: Shares = Shares::new(100);
+static LINE: LazyLock<Shares> = LazyLock::new(|| Shares::new(100, 50));
 
 /// A place in the line.
 pub(crate) struct Place {
@@ -31,7 +31,7 @@ pub(crate) struct Place {
 /// `KinveyInternalErrorRetry`: it is full, or its app's half.
 pub(crate) fn get_in_line(app: &str) -> Result<Place, ApiError> {
     let mut share = LINE.of(app);
-    share.take(1, "passwords to verify")?;
+    share.take(1).map_err(|full| ApiError::busy(full, "passwords to verify"))?;
     Ok(Place { _share: share })
 }
 

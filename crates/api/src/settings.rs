@@ -147,7 +147,7 @@ pub(crate) enum Permission {
 }
 
 /// How a collection is set up.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct CollectionSettings {
     /// Who may do what.

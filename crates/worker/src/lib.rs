@@ -4,8 +4,10 @@
 pub mod broker;
 pub mod master;
 mod metrics;
+mod shares;
 
 pub use metrics::name as outcome_name;
+pub use shares::{Full, Share, Shares};
 
 pub use lode_child::protocol::{
     BuildFailure, Form, Handler, Json, Limit, Limits, LogLevel, LogLine, MAX_TEXT, Outcome,

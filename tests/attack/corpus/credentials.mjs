@@ -34,6 +34,18 @@ export default [
     },
   },
   {
+    id: 'body-after-logout',
+    row: 'Beginning a save, and ending its body when the session is over or the user is gone',
+    async attempt(t) {
+      const authorization = `Kinvey ${(await t.client.user('mallory')).token}`;
+      const head = `POST /appdata/${t.app.key}/things HTTP/1.1\r\nhost: ${new URL(t.url).host}\r\nauthorization: ${authorization}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: 7\r\n\r\n`;
+      const late = t.raw('late', [head, '{"a"', 7000, ':1}'], [{ status: 401 }], { patience: 12_000 });
+      await new Promise((done) => setTimeout(done, 1000));
+      await t.ask(`/user/${t.app.key}/_logout`, { method: 'POST', authorization }, ok);
+      await late;
+    },
+  },
+  {
     id: 'app-secret-as-master',
     row: 'The app secret, or a user, where the owner is asked for',
     async attempt(t) {

@@ -26,6 +26,7 @@ export const ELSEWHERE = new Map([
   ['Holding up the others\' answers with slow unpacking', 'turns are counted inside; what is seen over HTTP is time, which is not asserted'],
   ['A header of tokens that becomes megabytes of secrets', 'secrets leave over TLS to a trusted certificate only'],
   ['Secrets and bodies that make looking for echoes slow', 'secrets leave over TLS to a trusted certificate only'],
+  ['Having a server send a secret back encoded, and reading it in the recording of a failed run', 'secrets leave over TLS to a trusted certificate only'],
   ['A server that sends a secret back as the name of a header', 'secrets leave over TLS to a trusted certificate only'],
   ['A server that puts a secret into a redirect\'s host, for the refusal or the log to show', 'secrets leave over TLS to a trusted certificate only'],
 ]);

@@ -41,6 +41,30 @@ export default [
     },
   },
   {
+    id: 'answers-not-taken',
+    row: 'Large answers, many at once, that nobody takes, or byte by byte',
+    async attempt(t) {
+      const path = `/appdata/${t.app.key}/heavy`;
+      for (let n = 0; n < 4; n++) await t.ask(path, { method: 'POST', authorization: t.owner, body: { _id: `${n}`, text: 'x'.repeat(3 << 20) } }, ok);
+      const fetch = () => t.ask(path, { authorization: t.owner }, [ok, { error: 'KinveyInternalErrorRetry' }]);
+      // 12 MiB each: more than an app may have on the way.
+      const end = hold(t.url, 40, head(t, 'GET', path));
+      try {
+        for (let i = 0; i < 20; i++) {
+          await lively(t);
+          await new Promise((done) => setTimeout(done, 100));
+        }
+        t.check((await fetch()).status === 503, 'there is no bound');
+      } finally {
+        end();
+      }
+      for (let left = 50; (await fetch()).status !== 200; left--) {
+        if (left === 0) return t.check(false, 'nothing is given back');
+        await new Promise((done) => setTimeout(done, 100));
+      }
+    },
+  },
+  {
     id: 'header-floods',
     row: 'Floods of headers, and long ones',
     async attempt(t) {

@@ -14,6 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 use utoipa::IntoParams;
 
 use super::{Operator, Problem};
+use crate::answers;
 use crate::api::Api;
 use crate::call::Path;
 use crate::error::{ApiError, Kind};
@@ -46,7 +47,8 @@ pub(crate) async fn logs(
     }
     let (last, receiver) = api.0.logs.follow(&app.key);
     let last: Vec<u8> = last.iter().flat_map(json).collect();
-    let begin = (Some(Bytes::from(last)), receiver);
+    let last = answers::counted(last.into(), api.0.answers.of("apps"))?;
+    let begin = (Some(last), receiver);
     let lines = stream::unfold(begin, |(last, mut receiver)| async move {
         if let Some(last) = last {
             return Some((Ok::<_, Infallible>(last), (None, receiver)));

@@ -108,11 +108,11 @@ impl FromRequestParts<Api> for Operator {
 /// A body of a known shape.
 pub(crate) struct Shape<T>(pub(crate) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Shape<T> {
+impl<T: DeserializeOwned> FromRequest<Api> for Shape<T> {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let body = Body::from_request(request, state).await?;
+    async fn from_request(request: Request, api: &Api) -> Result<Self, ApiError> {
+        let body = Body::from_request(request, api).await?;
         let body = body.0.unwrap_or_else(|| serde_json::json!({}));
         serde_json::from_value(body)
             .map(Self)

@@ -1,5 +1,9 @@
 //! Requests that are wrong, too large, or somebody else's: each has its own clear answer.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::{Server, basic};
@@ -183,4 +187,64 @@ fn a_user_is_deleted_for_good_only_if_the_hook_leaves_it_so() {
     assert_eq!(gone.status, 204, "{gone:?}");
     let ada = server.ask(&app.as_master(), "GET", &format!("{users}/ada"), Value::Null);
     assert_eq!(ada.body["_kmd"]["status"]["val"], "disabled", "{ada:?}");
+}
+
+/// A save that is under way, half of its body sent.
+fn half_sent(server: &Server, auth: &str, path: &str) -> TcpStream {
+    let mut connection = TcpStream::connect(&server.url["http://".len()..]).expect("a connection");
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: a\r\nauthorization: {auth}\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{{\"title\":",
+        BODY.len()
+    );
+    connection.write_all(head.as_bytes()).expect("sent");
+    connection
+}
+
+const BODY: &str = r#"{"title":"Emma"}"#;
+
+#[test]
+fn rights_that_are_lost_while_a_body_arrives_are_lost_for_it() {
+    let server = Server::start();
+    let app = server.app();
+    let (users, books) = (format!("/user/{}", app.key), format!("/appdata/{}/books", app.key));
+    let role = server.ask(&app.as_master(), "POST", &format!("/roles/{}", app.key), json!({}));
+    let role = role.body["_id"].as_str().expect("an id").to_owned();
+    // Each with what happens to them meanwhile.
+    let cases = [
+        ("logs out", "POST", "/_logout".to_owned(), "InvalidCredentials"),
+        ("is disabled", "DELETE", "/ID".to_owned(), "InvalidCredentials"),
+        ("is deleted", "DELETE", "/ID?hard=true".to_owned(), "InvalidCredentials"),
+        ("is given a role", "PUT", format!("/ID/roles/{role}"), "InsufficientCredentials"),
+        ("stays", "GET", "/ID".to_owned(), ""),
+    ];
+    let saves: Vec<_> = cases
+        .iter()
+        .map(|(what, method, path, error)| {
+            let signed = server.ask(&app.as_app(), "POST", &users, json!({}));
+            let token = signed.body["_kmd"]["authtoken"].as_str().expect("a token");
+            let own = format!("Kinvey {token}");
+            let save = half_sent(&server, &own, &books);
+            // Its head is read, and its sender known, before anything happens to them.
+            std::thread::sleep(Duration::from_secs(1));
+            let id = signed.body["_id"].as_str().expect("an id");
+            let path = format!("{users}{}", path.replace("ID", id));
+            let auth = if *method == "POST" { own } else { app.as_master() };
+            let body = if *method == "PUT" { json!({}) } else { Value::Null };
+            let done = server.ask(&auth, method, &path, body);
+            assert!(done.status < 300, "{what}: {done:?}");
+            (what, error, save)
+        })
+        .collect();
+    // A body that takes no longer than a moment (5 s) is taken as its head was.
+    std::thread::sleep(Duration::from_secs(5));
+    for (what, error, mut save) in saves {
+        save.write_all(&BODY.as_bytes()["{\"title\":".len()..]).expect("sent");
+        let mut answer = String::new();
+        save.read_to_string(&mut answer).expect("an answer");
+        let status = if error.is_empty() { "HTTP/1.1 201" } else { "HTTP/1.1 401" };
+        assert!(answer.starts_with(status) && answer.contains(*error), "{what}: {answer}");
+    }
+    let count = server.ask(&app.as_master(), "GET", &format!("{books}/_count"), Value::Null);
+    assert_eq!(count.body, json!({ "count": 1 }));
 }

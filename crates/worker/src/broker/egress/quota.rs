@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Limits;
 use super::failure::{Failure, Kind};
+use crate::{Full, Share, Shares};
 
 /// Bodies unpacked or scrubbed at once: each may need 16 MiB for its window beside its result.
 const TURNS: usize = 4;
@@ -21,19 +22,18 @@ pub(super) struct Quota {
     turns: Arc<Semaphore>,
     per_app: usize,
     overall: usize,
-    memory: usize,
+    memory: Shares,
+    memory_per_app: usize,
 }
 
 #[derive(Default)]
 struct Counts {
     apps: HashMap<String, App>,
     requests: usize,
-    bytes: usize,
 }
 
 struct App {
     requests: usize,
-    bytes: usize,
     turns: Arc<Semaphore>,
 }
 
@@ -41,7 +41,7 @@ struct App {
 pub(super) struct Permit {
     quota: Arc<Quota>,
     app: String,
-    bytes: Mutex<usize>,
+    memory: Mutex<Share>,
     turns: Arc<Semaphore>,
 }
 
@@ -58,7 +58,8 @@ impl Quota {
             turns: Arc::new(Semaphore::new(TURNS)),
             per_app: limits.per_app,
             overall: limits.overall,
-            memory: limits.memory,
+            memory: Shares::new(limits.memory, limits.memory / SHARE),
+            memory_per_app: limits.memory / SHARE,
         }
     }
 
@@ -75,41 +76,31 @@ impl Quota {
             return busy("too many requests of all apps are under way: try again".into());
         }
         counts.requests += 1;
-        let entry = counts.apps.entry(app.to_owned()).or_insert_with(|| App {
-            requests: 0,
-            bytes: 0,
-            turns: Arc::new(Semaphore::new(TURNS / SHARE)),
-        });
+        let entry = counts
+            .apps
+            .entry(app.to_owned())
+            .or_insert_with(|| App { requests: 0, turns: Arc::new(Semaphore::new(TURNS / SHARE)) });
         entry.requests += 1;
         let turns = entry.turns.clone();
-        Ok(Permit { quota: self.clone(), app: app.to_owned(), bytes: Mutex::default(), turns })
+        let memory = Mutex::new(self.memory.of(app));
+        Ok(Permit { quota: self.clone(), app: app.to_owned(), memory, turns })
     }
 }
 
 impl Permit {
     /// Counts bytes that the request now holds as well, or says that there is no memory for them.
     pub(super) fn hold(&self, bytes: usize) -> Result<(), Failure> {
-        let mut counts = lock(&self.quota.counts);
-        let all = counts.bytes.saturating_add(bytes);
-        let most = self.quota.memory;
-        let Some(app) = counts.apps.get_mut(&self.app) else {
-            return busy("the request is no longer under way".into()); // it has one while we live
-        };
-        let mine = app.bytes.saturating_add(bytes);
-        if mine > most / SHARE {
-            return busy(format!(
+        match lock(&self.memory).take(bytes) {
+            Ok(()) => Ok(()),
+            Err(Full::App) => busy(format!(
                 "the bodies of this app's requests under way need more than {} bytes of memory, which is \
                  the most they may",
-                most / SHARE
-            ));
+                self.quota.memory_per_app
+            )),
+            Err(Full::All) => {
+                busy("the bodies of all apps' requests need too much memory: try again".into())
+            }
         }
-        if all > most {
-            return busy("the bodies of all apps' requests need too much memory: try again".into());
-        }
-        app.bytes = mine;
-        counts.bytes = all;
-        *lock(&self.bytes) += bytes;
-        Ok(())
     }
 
     /// Waits for a turn to unpack. Of those that one app waits for, at most its share waits with others'.
@@ -122,13 +113,10 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let bytes = *lock(&self.bytes);
         let mut counts = lock(&self.quota.counts);
         counts.requests = counts.requests.saturating_sub(1);
-        counts.bytes = counts.bytes.saturating_sub(bytes);
         if let Some(app) = counts.apps.get_mut(&self.app) {
             app.requests = app.requests.saturating_sub(1);
-            app.bytes = app.bytes.saturating_sub(bytes);
             if app.requests == 0 {
                 counts.apps.remove(&self.app);
             }
@@ -183,6 +171,6 @@ mod tests {
         third.hold(usize::MAX).expect_err("too much");
         drop((mine, other, third));
         let counts = lock(&quota.counts);
-        assert_eq!((counts.bytes, counts.apps.len()), (0, 0));
+        assert_eq!((counts.requests, counts.apps.len()), (0, 0));
     }
 }
