@@ -178,26 +178,35 @@ impl Store {
     }
 
     /// The ids of documents that were removed at or after a time (milliseconds since 1970) and are not
-    /// there again, the earliest first, and at most so many. Removals older than [`TOMBSTONES_KEPT`] may be missing.
+    /// there again, the earliest first, and at most so many. `readable` is a filter of `_acl`: those are told whose
+    /// last `_acl` it lets through. Removals older than [`TOMBSTONES_KEPT`] may be missing.
     ///
     /// # Errors
-    /// [`StoreError::TooLarge`].
+    /// As [`Store::find`].
     pub async fn deleted_since(
         &self,
         at: Place<'_>,
         since_ms: i64,
+        readable: &Filter,
         most: u64,
     ) -> Result<Vec<String>, StoreError> {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        self.search(at.app, (At::from(at), since_ms, most), |(at, since_ms, most), c| {
+        let asked = (At::from(at), since_ms, readable.clone(), most);
+        self.search(at.app, asked, |(at, since_ms, readable, most), c| {
             Box::pin(async move {
                 let Some(known) = known(c, at).await? else { return Ok(Vec::new()) };
-                let sql = "SELECT t.id FROM tombstones t
-                    WHERE t.collection = $1 AND t.deleted_ms >= $2 AND NOT EXISTS
+                // The indexes are those of entities.
+                let tombstones = Scope { indexed: &[], ..scope(c, &known) };
+                let (clause, mut params) = rendered(tombstones.where_clause(readable)?);
+                params.extend([(*since_ms).into(), (*most).into()]);
+                let last = params.len();
+                let sql = format!(
+                    "SELECT id FROM tombstones t WHERE {clause} AND deleted_ms >= ${} AND NOT EXISTS
                         (SELECT 1 FROM entities e WHERE e.collection = t.collection AND e.id = t.id)
-                    ORDER BY t.deleted_ms, t.id LIMIT $3";
-                let params = [known.number.into(), (*since_ms).into(), (*most).into()];
-                c.found(sql, &params, id).await
+                    ORDER BY deleted_ms, id LIMIT ${last}",
+                    last - 1
+                );
+                c.found(&sql, &params, id).await
             })
         })
         .await
@@ -294,7 +303,7 @@ async fn taken(
     Ok(StoreError::Duplicate { id: id.unwrap_or_else(|| rows[0].0.clone()) })
 }
 
-/// Removes documents by id and remembers that they are gone. Returns how many there were.
+/// Removes documents by id and remembers that they are gone, and who could read them. Returns how many there were.
 pub(crate) async fn bury(
     c: &Connection<'_>,
     collection: i64,
@@ -304,22 +313,26 @@ pub(crate) async fn bury(
     let mut removed = 0;
     if c.is_sqlite() {
         for id in ids {
-            let row = [collection.into(), id.as_str().into()];
-            let sql = "DELETE FROM entities WHERE collection = $1 AND id = $2";
+            let [collection, id] = [collection.into(), id.as_str().into()];
+            let sql = "INSERT INTO tombstones (collection, id, deleted_ms, doc)
+                SELECT collection, id, $3, json_object('_acl', doc -> '$._acl') FROM entities
+                WHERE collection = $1 AND id = $2
+                ON CONFLICT (collection, id)
+                DO UPDATE SET deleted_ms = excluded.deleted_ms, doc = excluded.doc";
+            let row = [collection, id, now.into()];
             if c.execute(sql, &row).await? == 0 {
                 continue;
             }
             removed += 1;
-            let [collection, id] = row;
-            let sql = "INSERT INTO tombstones (collection, id, deleted_ms) VALUES ($1, $2, $3)
-                ON CONFLICT (collection, id) DO UPDATE SET deleted_ms = excluded.deleted_ms";
-            c.execute(sql, &[collection, id, now.into()]).await?;
+            c.execute("DELETE FROM entities WHERE collection = $1 AND id = $2", &row[..2]).await?;
         }
     } else {
         let sql = "WITH gone AS
-                (DELETE FROM entities WHERE collection = $1 AND id = ANY($2) RETURNING id)
-            INSERT INTO tombstones (collection, id, deleted_ms) SELECT $1, id, $3 FROM gone
-            ON CONFLICT (collection, id) DO UPDATE SET deleted_ms = excluded.deleted_ms";
+                (DELETE FROM entities WHERE collection = $1 AND id = ANY($2) RETURNING id, doc)
+            INSERT INTO tombstones (collection, id, deleted_ms, doc)
+            SELECT $1, id, $3, jsonb_build_object('_acl', doc -> '_acl') FROM gone
+            ON CONFLICT (collection, id)
+            DO UPDATE SET deleted_ms = excluded.deleted_ms, doc = excluded.doc";
         let params = [collection.into(), Param::Texts(ids.to_vec()), now.into()];
         removed = c.execute(sql, &params).await?;
     }

@@ -22,6 +22,10 @@ const SQLITE: &[Migration] = &[
         sql: &[include_str!("../migrations/sqlite/0004_scheduled.sql")],
     },
     Migration { name: "claims", sql: &[include_str!("../migrations/sqlite/0005_claims.sql")] },
+    Migration {
+        name: "who could read",
+        sql: &[include_str!("../migrations/sqlite/0006_who_could_read.sql")],
+    },
 ];
 
 const POSTGRES: &[Migration] = &[
@@ -39,6 +43,10 @@ const POSTGRES: &[Migration] = &[
         sql: &[include_str!("../migrations/postgres/0004_scheduled.sql")],
     },
     Migration { name: "claims", sql: &[include_str!("../migrations/postgres/0005_claims.sql")] },
+    Migration {
+        name: "who could read",
+        sql: &[include_str!("../migrations/postgres/0006_who_could_read.sql")],
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS migrations

@@ -87,6 +87,17 @@ fn filter_of(value: Value) -> Filter {
     Filter::parse(&value).expect("a filter")
 }
 
+/// Runs statements on a database that no store has open.
+async fn batch(url: &str, sql: &str) {
+    if let Some(directory) = url.strip_prefix("sqlite:") {
+        let database = rusqlite::Connection::open(format!("{directory}/lode.db"));
+        database.expect("the database").execute_batch(sql).expect("statements");
+    } else {
+        let client = cluster::connect(url).await.expect("a connection");
+        client.batch_execute(sql).await.expect("statements");
+    }
+}
+
 type Case = fn(Fixture) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 fn runtime() -> Runtime {
@@ -125,7 +136,8 @@ suite! {
         removed_ids_are_remembered, without_an_app_nothing_is_stored, query_with_order_page_and_fields,
         unknown_collections_read_as_empty, distinct_values_and_groups, what_is_found_is_bounded_in_bytes,
         groups_are_bounded_by_what_they_answer, distinct_values_of_one_document_are_bounded,
-        removals_are_told_up_to_a_number, a_collection_is_found_by_its_name;
+        removals_are_told_up_to_a_number, removals_are_told_to_those_who_could_read,
+        removals_of_an_older_layout_are_told_to_the_owner_only, a_collection_is_found_by_its_name;
     modify: change_reads_decides_and_writes, update_one_many_and_upsert, remove_one_and_all,
         find_and_modify_answers_before_or_after, the_id_cannot_be_changed, more_than_a_page,
         pages_end_at_their_bytes, what_was_found_is_looked_at_again_before_it_is_written;
