@@ -107,12 +107,11 @@ impl Store {
     }
 
     /// Runs an operation that only reads.
-    async fn read<A, T, F>(&self, arguments: A, operation: F) -> Result<T, StoreError>
-    where
-        A: Send + Sync + 'static,
-        T: Send + 'static,
-        F: Operation<A, T>,
-    {
+    async fn read<A: Send + Sync + 'static, T: Send + 'static>(
+        &self,
+        arguments: A,
+        operation: impl Operation<A, T>,
+    ) -> Result<T, StoreError> {
         match &self.0.database {
             Database::Sqlite(sqlite) => sqlite.read(arguments, operation).await,
             Database::Postgres(postgres) => postgres.direct(arguments, operation).await,
@@ -120,12 +119,12 @@ impl Store {
     }
 
     /// Runs an operation that only reads, and may take as long as a query may: in one of its app's turns.
-    async fn search<A, T, F>(&self, app: &str, arguments: A, operation: F) -> Result<T, StoreError>
-    where
-        A: Send + Sync + 'static,
-        T: Send + 'static,
-        F: Operation<A, T>,
-    {
+    async fn search<A: Send + Sync + 'static, T: Send + 'static>(
+        &self,
+        app: &str,
+        arguments: A,
+        operation: impl Operation<A, T>,
+    ) -> Result<T, StoreError> {
         let turn = self.0.turns.take(app).await?;
         match &self.0.database {
             // The turn ends with the job, whoever still waits for it.
@@ -143,17 +142,12 @@ impl Store {
 
     /// Runs an operation that writes what it searches: on PostgreSQL in one of its app's turns. On SQLite one
     /// writes at a time anyway.
-    async fn search_and_write<A, T, F>(
+    async fn search_and_write<A: Send + Sync + 'static, T: Send + 'static>(
         &self,
         app: &str,
         arguments: A,
-        operation: F,
-    ) -> Result<T, StoreError>
-    where
-        A: Send + Sync + 'static,
-        T: Send + 'static,
-        F: Operation<A, T>,
-    {
+        operation: impl Operation<A, T>,
+    ) -> Result<T, StoreError> {
         match &self.0.database {
             Database::Sqlite(sqlite) => sqlite.write(arguments, operation).await,
             Database::Postgres(postgres) => {
@@ -167,12 +161,11 @@ impl Store {
 
     /// Runs an operation that reads a few rows by their keys and does nothing that takes long: the caller's
     /// own thread may be what does it.
-    async fn look_up<A, T, F>(&self, arguments: A, operation: F) -> Result<T, StoreError>
-    where
-        A: Send + Sync + 'static,
-        T: Send + 'static,
-        F: Operation<A, T>,
-    {
+    async fn look_up<A: Send + Sync + 'static, T: Send + 'static>(
+        &self,
+        arguments: A,
+        operation: impl Operation<A, T>,
+    ) -> Result<T, StoreError> {
         match &self.0.database {
             Database::Sqlite(sqlite) => sqlite.look_up(arguments, operation).await,
             Database::Postgres(postgres) => postgres.direct(arguments, operation).await,
@@ -180,12 +173,11 @@ impl Store {
     }
 
     /// Runs an operation in a transaction; on PostgreSQL again if it lost a race.
-    async fn write<A, T, F>(&self, arguments: A, operation: F) -> Result<T, StoreError>
-    where
-        A: Send + Sync + 'static,
-        T: Send + 'static,
-        F: Operation<A, T>,
-    {
+    async fn write<A: Send + Sync + 'static, T: Send + 'static>(
+        &self,
+        arguments: A,
+        operation: impl Operation<A, T>,
+    ) -> Result<T, StoreError> {
         match &self.0.database {
             Database::Sqlite(sqlite) => sqlite.write(arguments, operation).await,
             Database::Postgres(postgres) => postgres.write(arguments, operation).await,
@@ -194,12 +186,11 @@ impl Store {
 
     /// Runs an operation of which one statement is all that must not come to half: on PostgreSQL that
     /// saves beginning and ending a transaction.
-    async fn write_one<A, T, F>(&self, arguments: A, operation: F) -> Result<T, StoreError>
-    where
-        A: Send + Sync + 'static,
-        T: Send + 'static,
-        F: Operation<A, T>,
-    {
+    async fn write_one<A: Send + Sync + 'static, T: Send + 'static>(
+        &self,
+        arguments: A,
+        operation: impl Operation<A, T>,
+    ) -> Result<T, StoreError> {
         match &self.0.database {
             Database::Sqlite(sqlite) => sqlite.write(arguments, operation).await,
             Database::Postgres(postgres) => postgres.direct(arguments, operation).await,
