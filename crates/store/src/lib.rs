@@ -43,9 +43,9 @@ pub use query::{
 };
 pub use records::{AppRecord, Credential, DeploymentRecord, DeploymentSummary, Place, Session};
 pub use tasks::{KEY_KEPT_MS, TaskEnd, TaskRecord, TaskState};
+pub use turns::{Turn, Turns};
 
 use job::Operation;
-use turns::{Turn, Turns};
 
 /// For how long a query may look at data before it is ended: longer than any request waits for its answer.
 pub const SLOWEST_QUERY: Duration = Duration::from_secs(10);
@@ -61,6 +61,7 @@ pub struct Store(Arc<Open>);
 
 struct Open {
     database: Database,
+    /// To search in: an app's slow searches must not hold all that reads.
     turns: Turns,
 }
 
@@ -94,7 +95,9 @@ impl Store {
             Database::Sqlite(_) => sqlite::readers(),
             Database::Postgres(_) => postgres::CONNECTIONS,
         };
-        let store = Self(Arc::new(Open { database, turns: Turns::of(readers) }));
+        // One app searches with half of them, and with one at least.
+        let turns = Turns::new((readers / 2).max(1));
+        let store = Self(Arc::new(Open { database, turns }));
         // What a process left over that ended in the middle of it. Nobody sees it: it can wait.
         if let Err(error) = store.purge().await {
             tracing::warn!(%error, "removing what is left of dropped collections failed");
@@ -125,7 +128,7 @@ impl Store {
         arguments: A,
         operation: impl Operation<A, T>,
     ) -> Result<T, StoreError> {
-        let turn = self.0.turns.take(app).await?;
+        let turn = self.0.turns.take(app).await;
         match &self.0.database {
             // The turn ends with the job, whoever still waits for it.
             Database::Sqlite(sqlite) => {
@@ -151,7 +154,7 @@ impl Store {
         match &self.0.database {
             Database::Sqlite(sqlite) => sqlite.write(arguments, operation).await,
             Database::Postgres(postgres) => {
-                let turn = self.0.turns.take(app).await?;
+                let turn = self.0.turns.take(app).await;
                 let postgres = Arc::clone(postgres);
                 let write = async move { postgres.write(arguments, operation).await };
                 to_its_end(turn, write).await
