@@ -8,6 +8,8 @@ use serde_json::value::to_raw_value;
 use crate::collections::{known, make};
 use crate::connection::{Connection, Known, Param, Row};
 use crate::document::{check_id, encode};
+use crate::job::Answer;
+use crate::members::{GROUPS, renew};
 use crate::query::sql::{Scope, Sql};
 use crate::records::At;
 use crate::time::now_ms;
@@ -162,19 +164,12 @@ impl Store {
         if rows.is_empty() {
             return Ok(());
         }
-        self.write_one((At::from(at), rows), |(at, rows), c| {
-            Box::pin(async move {
-                if c.is_sqlite() {
-                    let number = make(c, at).await?;
-                    for (id, text) in rows {
-                        insert_one(c, number, id, text).await?;
-                    }
-                    return Ok(());
-                }
-                insert_together(c, at, rows).await
-            })
-        })
-        .await
+        let asked = (At::from(at), rows);
+        // A group and who is in it are several statements.
+        match at.collection {
+            GROUPS => self.write(asked, insert_all).await,
+            _ => self.write_one(asked, insert_all).await,
+        }
     }
 
     /// The ids of documents that were removed at or after a time (milliseconds since 1970) and are not
@@ -233,9 +228,26 @@ fn id(row: &Row<'_>) -> Result<(String, usize), StoreError> {
     Ok((id, bytes))
 }
 
+fn insert_all<'c>(
+    (at, rows): &'c (At, Vec<(String, String)>),
+    c: &'c Connection<'c>,
+) -> Answer<'c, ()> {
+    Box::pin(async move {
+        if !c.is_sqlite() && at.collection != GROUPS {
+            return insert_together(c, at, rows).await;
+        }
+        let number = make(c, at).await?;
+        for (id, text) in rows {
+            insert_one(c, at, number, id, text).await?;
+        }
+        Ok(())
+    })
+}
+
 /// Inserts one document; a taken id fails and leaves the transaction usable.
 pub(crate) async fn insert_one(
     c: &Connection<'_>,
+    at: &At,
     collection: i64,
     id: &str,
     text: &str,
@@ -252,7 +264,7 @@ pub(crate) async fn insert_one(
     if c.execute(sql, &[collection.into(), id.into(), text.into()]).await? == 0 {
         return Err(StoreError::Duplicate { id: id.to_owned() });
     }
-    Ok(())
+    renew(c, at, collection, &[id]).await
 }
 
 /// On PostgreSQL: all documents in one statement, which also holds on to the collection.
@@ -306,6 +318,7 @@ async fn taken(
 /// Removes documents by id and remembers that they are gone, and who could read them. Returns how many there were.
 pub(crate) async fn bury(
     c: &Connection<'_>,
+    at: &At,
     collection: i64,
     ids: &[String],
 ) -> Result<u64, StoreError> {
@@ -336,6 +349,7 @@ pub(crate) async fn bury(
         let params = [collection.into(), Param::Texts(ids.to_vec()), now.into()];
         removed = c.execute(sql, &params).await?;
     }
+    renew(c, at, collection, ids).await?;
     let kept = i64::try_from(TOMBSTONES_KEPT.as_millis()).unwrap_or(i64::MAX);
     c.execute(
         "DELETE FROM tombstones WHERE collection = $1 AND deleted_ms < $2",

@@ -20,6 +20,7 @@ mod error;
 mod indexes;
 mod job;
 mod kept;
+mod members;
 mod migrations;
 mod modify;
 mod postgres;

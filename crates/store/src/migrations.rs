@@ -26,6 +26,7 @@ const SQLITE: &[Migration] = &[
         name: "who could read",
         sql: &[include_str!("../migrations/sqlite/0006_who_could_read.sql")],
     },
+    Migration { name: "members", sql: &[include_str!("../migrations/sqlite/0007_members.sql")] },
 ];
 
 const POSTGRES: &[Migration] = &[
@@ -47,6 +48,7 @@ const POSTGRES: &[Migration] = &[
         name: "who could read",
         sql: &[include_str!("../migrations/postgres/0006_who_could_read.sql")],
     },
+    Migration { name: "members", sql: &[include_str!("../migrations/postgres/0007_members.sql")] },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS migrations

@@ -156,7 +156,7 @@ impl Store {
                         let (after, most) = (after.as_deref(), *most);
                         let page = Page { filter, after, most, ahead, writes: true };
                         let found = page.matching(c, &known, |row| row.text(0)).await?;
-                        let removed = bury(c, known.number, &found).await?;
+                        let removed = bury(c, at, known.number, &found).await?;
                         Ok((removed, page.last(found.into_iter().next_back())))
                     })
                 })
@@ -357,7 +357,7 @@ async fn update_page(
         for (id, mut document) in found {
             updated.matched += 1;
             if update.apply(&mut document, filter)? {
-                replace(c, known.number, &id, &document).await?;
+                replace(c, at, known.number, &id, &document).await?;
                 updated.modified += 1;
             }
             last = Some(id);
@@ -396,7 +396,7 @@ async fn upsert(
             }
         }
     }
-    insert_one(c, number, &id, &text).await?;
+    insert_one(c, at, number, &id, &text).await?;
     Ok(document)
 }
 
@@ -433,13 +433,13 @@ async fn find_and_modify(
     }
     match (&request.action, known, found) {
         (Modify::Remove, Some(known), Some((id, document))) => {
-            bury(c, known.number, &[id]).await?;
+            bury(c, at, known.number, &[id]).await?;
             Ok(Some(document))
         }
         (Modify::Update(update), Some(known), Some((id, before))) => {
             let mut document = before.clone();
             if update.apply(&mut document, &request.filter)? {
-                replace(c, known.number, &id, &document).await?;
+                replace(c, at, known.number, &id, &document).await?;
             }
             Ok(Some(if request.return_new { document } else { before }))
         }

@@ -1,4 +1,4 @@
-use lode_store::{Credential, DeploymentSummary, Session, Store, StoreError};
+use lode_store::{Credential, DeploymentSummary, Place, Session, Store, StoreError};
 use serde_json::json;
 
 use crate::{APP, Fixture, ORDERS, app, batch, cluster, doc, filter_of};
@@ -52,6 +52,8 @@ pub(crate) async fn deployments_are_numbered_and_activated(f: Fixture) {
 pub(crate) async fn deleting_leaves_nothing_behind(f: Fixture) {
     f.insert(ORDERS, json!({ "_id": "a", "n": 1 })).await;
     f.insert(ORDERS, json!({ "_id": "b", "n": 2 })).await;
+    let groups = Place { collection: "group", ..ORDERS };
+    f.insert(groups, json!({ "_id": "g", "users": { "list": [{ "_id": "u" }] } })).await;
     f.store.create_index(ORDERS, "n").await.expect("an index");
     let one = filter_of(json!({ "_id": "a" }));
     f.store.remove(ORDERS, &one, Default::default()).await.expect("a removal");
@@ -93,6 +95,7 @@ async fn counts(f: &Fixture) -> Vec<(String, i64)> {
         "dropped",
         "entities",
         "tombstones",
+        "members",
         "indexes",
         "credentials",
         "sessions",

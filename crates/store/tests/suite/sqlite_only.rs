@@ -47,7 +47,8 @@ async fn apps_with_schedules_of_an_older_layout_are_found() {
     let Fixture { store, url, _directory } = f;
     drop(store);
     let back = "DROP INDEX tasks_running; DROP INDEX apps_scheduled; ALTER TABLE apps DROP COLUMN scheduled;
-        ALTER TABLE tombstones DROP COLUMN doc; DELETE FROM migrations WHERE number >= 4;";
+        DROP VIEW memberships; DROP TABLE members; ALTER TABLE tombstones DROP COLUMN doc;
+        DELETE FROM migrations WHERE number >= 4;";
     batch(&url, back).await;
     let store = Store::open(&url).await.expect("an open store");
     assert_eq!(store.scheduled().await, Ok(vec!["kid_busy".to_owned()]));
