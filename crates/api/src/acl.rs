@@ -1,7 +1,7 @@
 //! Who may do what with an entity: its collection's permission, and its own ACL (Kinvey's security guide).
 
-use lode_store::query::{Filter, Query, SortKey};
-use lode_store::{Document, Place};
+use lode_store::Document;
+use lode_store::query::{Filter, Query};
 use serde_json::{Value, json};
 
 use crate::auth::{Identity, User};
@@ -142,25 +142,25 @@ impl Call {
     /// The groups of a user that count: the first ones by id, those first that the owner made. Users make
     /// groups, too, of whomever they like: that is to put nobody out of the owner's.
     async fn groups_of(&self, user: &User) -> Result<Vec<String>, ApiError> {
-        let me = json!({ "$or": [{ "users.list._id": *user.id }, { "users.all": true }] });
-        let me = Filter::parse(&me)?;
-        let groups = self.group_ids(me.clone(), MOST_MEMBERSHIPS + 1).await?;
+        let store = &self.api.0.store;
+        let groups = store.groups_of(&self.app.key, &user.id, MOST_MEMBERSHIPS + 1).await?;
         if groups.len() <= MOST_MEMBERSHIPS {
             return Ok(groups);
         }
-        let owners = Filter::parse(&json!({ "_acl.creator": *self.app.key }))?;
-        let mut first = self.group_ids(me.and(owners), MOST_MEMBERSHIPS).await?;
+        let owners = json!({
+            "_acl.creator": *self.app.key,
+            "$or": [{ "users.list._id": *user.id }, { "users.all": true }],
+        });
+        let query = Query {
+            filter: Filter::parse(&owners)?,
+            limit: u64::try_from(MOST_MEMBERSHIPS).ok(),
+            ..Query::default()
+        };
+        let mut first = store.ids(self.place("group"), &query).await?;
         let others: Vec<String> = groups.into_iter().filter(|id| !first.contains(id)).collect();
         first.extend(others);
         first.truncate(MOST_MEMBERSHIPS);
         Ok(first)
-    }
-
-    async fn group_ids(&self, filter: Filter, most: usize) -> Result<Vec<String>, ApiError> {
-        let at = Place { app: &self.app.key, collection: "group" };
-        let (sort, limit) = (SortKey::parse(&json!({ "_id": 1 }))?, u64::try_from(most).ok());
-        let query = Query { filter, sort, limit, ..Query::default() };
-        Ok(self.api.0.store.ids(at, &query).await?)
     }
 }
 

@@ -133,7 +133,8 @@ struct DeltaSet {
     deleted: Vec<Value>,
 }
 
-/// `GET /appdata/:app/:collection/_deltaset?since=…`: what changed and what went since a time.
+/// `GET /appdata/:app/:collection/_deltaset?since=…`: what changed and what went since a time, of what
+/// the sender may, or might, read.
 pub(crate) async fn delta_set(Path((_, collection)): Path<(String, String)>, call: Call) -> Answer {
     check_collection(&collection)?;
     let access = call.access(&collection).await?;
@@ -159,7 +160,9 @@ pub(crate) async fn delta_set(Path((_, collection)): Path<(String, String)>, cal
     if changed.len() as u64 > query::MOST {
         return Err(too_many());
     }
-    let deleted = call.api.0.store.deleted_since(place, since, query::MOST + 1).await?;
+    let readable = access.narrow(Act::Read, Filter::all())?;
+    let store = &call.api.0.store;
+    let deleted = store.deleted_since(place, since, &readable, query::MOST + 1).await?;
     if deleted.len() as u64 > query::MOST {
         return Err(too_many());
     }

@@ -6,6 +6,7 @@ use crate::collections::{make, number_for_write};
 use crate::connection::Connection;
 use crate::document::{check_id, encode};
 use crate::entities::{bury, insert_one};
+use crate::members::renew;
 use crate::records::At;
 use crate::{Document, Place, Store, StoreError};
 
@@ -47,19 +48,19 @@ impl Store {
                 let (change, answer) = decide(current);
                 match (change, number) {
                     (Change::Put(document), Some(number)) if is_there => {
-                        replace(c, number, id, &document).await?;
+                        replace(c, at, number, id, &document).await?;
                     }
                     (Change::Put(document), _) => {
                         let (_, text) = encoded_as(id, &document)?;
                         let number = make(c, at).await?;
-                        insert_one(c, number, id, &text).await.map_err(|e| match e {
+                        insert_one(c, at, number, id, &text).await.map_err(|e| match e {
                             // Somebody was quicker: look again.
                             StoreError::Duplicate { .. } => StoreError::Contended,
                             other => other,
                         })?;
                     }
                     (Change::Remove, Some(number)) if is_there => {
-                        bury(c, number, std::slice::from_ref(id)).await?;
+                        bury(c, at, number, std::slice::from_ref(id)).await?;
                     }
                     _ => {}
                 }
@@ -85,6 +86,7 @@ pub(crate) async fn read_for_write(
 /// Puts a document in the place of the one that is there.
 pub(crate) async fn replace(
     c: &Connection<'_>,
+    at: &At,
     collection: i64,
     id: &str,
     document: &Document,
@@ -94,7 +96,8 @@ pub(crate) async fn replace(
         true => "UPDATE entities SET doc = $3 WHERE collection = $1 AND id = $2",
         false => "UPDATE entities SET doc = ($3::text)::jsonb WHERE collection = $1 AND id = $2",
     };
-    c.execute(sql, &[collection.into(), id.into(), text.into()]).await.map(|_| ())
+    c.execute(sql, &[collection.into(), id.into(), text.into()]).await?;
+    renew(c, at, collection, &[id]).await
 }
 
 fn encoded_as(id: &str, document: &Document) -> Result<(String, String), StoreError> {

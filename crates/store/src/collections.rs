@@ -31,7 +31,7 @@ struct Cursor {
 }
 
 /// Where a collection has rows.
-const TABLES: [&str; 2] = ["entities", "tombstones"];
+const TABLES: [&str; 3] = ["entities", "tombstones", "members"];
 
 impl Store {
     /// The app's collections by name, in order.

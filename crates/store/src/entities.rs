@@ -8,6 +8,8 @@ use serde_json::value::to_raw_value;
 use crate::collections::{known, make};
 use crate::connection::{Connection, Known, Param, Row};
 use crate::document::{check_id, encode};
+use crate::job::Answer;
+use crate::members::{GROUPS, renew};
 use crate::query::sql::{Scope, Sql};
 use crate::records::At;
 use crate::time::now_ms;
@@ -162,42 +164,44 @@ impl Store {
         if rows.is_empty() {
             return Ok(());
         }
-        self.write_one((At::from(at), rows), |(at, rows), c| {
-            Box::pin(async move {
-                if c.is_sqlite() {
-                    let number = make(c, at).await?;
-                    for (id, text) in rows {
-                        insert_one(c, number, id, text).await?;
-                    }
-                    return Ok(());
-                }
-                insert_together(c, at, rows).await
-            })
-        })
-        .await
+        let asked = (At::from(at), rows);
+        // A group and who is in it are several statements.
+        match at.collection {
+            GROUPS => self.write(asked, insert_all).await,
+            _ => self.write_one(asked, insert_all).await,
+        }
     }
 
     /// The ids of documents that were removed at or after a time (milliseconds since 1970) and are not
-    /// there again, the earliest first, and at most so many. Removals older than [`TOMBSTONES_KEPT`] may be missing.
+    /// there again, the earliest first, and at most so many. `readable` is a filter of `_acl`: those are told whose
+    /// last `_acl` it lets through. Removals older than [`TOMBSTONES_KEPT`] may be missing.
     ///
     /// # Errors
-    /// [`StoreError::TooLarge`].
+    /// As [`Store::find`].
     pub async fn deleted_since(
         &self,
         at: Place<'_>,
         since_ms: i64,
+        readable: &Filter,
         most: u64,
     ) -> Result<Vec<String>, StoreError> {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        self.search(at.app, (At::from(at), since_ms, most), |(at, since_ms, most), c| {
+        let asked = (At::from(at), since_ms, readable.clone(), most);
+        self.search(at.app, asked, |(at, since_ms, readable, most), c| {
             Box::pin(async move {
                 let Some(known) = known(c, at).await? else { return Ok(Vec::new()) };
-                let sql = "SELECT t.id FROM tombstones t
-                    WHERE t.collection = $1 AND t.deleted_ms >= $2 AND NOT EXISTS
+                // The indexes are those of entities.
+                let tombstones = Scope { indexed: &[], ..scope(c, &known) };
+                let (clause, mut params) = rendered(tombstones.where_clause(readable)?);
+                params.extend([(*since_ms).into(), (*most).into()]);
+                let last = params.len();
+                let sql = format!(
+                    "SELECT id FROM tombstones t WHERE {clause} AND deleted_ms >= ${} AND NOT EXISTS
                         (SELECT 1 FROM entities e WHERE e.collection = t.collection AND e.id = t.id)
-                    ORDER BY t.deleted_ms, t.id LIMIT $3";
-                let params = [known.number.into(), (*since_ms).into(), (*most).into()];
-                c.found(sql, &params, id).await
+                    ORDER BY deleted_ms, id LIMIT ${last}",
+                    last - 1
+                );
+                c.found(&sql, &params, id).await
             })
         })
         .await
@@ -224,9 +228,26 @@ fn id(row: &Row<'_>) -> Result<(String, usize), StoreError> {
     Ok((id, bytes))
 }
 
+fn insert_all<'c>(
+    (at, rows): &'c (At, Vec<(String, String)>),
+    c: &'c Connection<'c>,
+) -> Answer<'c, ()> {
+    Box::pin(async move {
+        if !c.is_sqlite() && at.collection != GROUPS {
+            return insert_together(c, at, rows).await;
+        }
+        let number = make(c, at).await?;
+        for (id, text) in rows {
+            insert_one(c, at, number, id, text).await?;
+        }
+        Ok(())
+    })
+}
+
 /// Inserts one document; a taken id fails and leaves the transaction usable.
 pub(crate) async fn insert_one(
     c: &Connection<'_>,
+    at: &At,
     collection: i64,
     id: &str,
     text: &str,
@@ -243,7 +264,7 @@ pub(crate) async fn insert_one(
     if c.execute(sql, &[collection.into(), id.into(), text.into()]).await? == 0 {
         return Err(StoreError::Duplicate { id: id.to_owned() });
     }
-    Ok(())
+    renew(c, at, collection, &[id]).await
 }
 
 /// On PostgreSQL: all documents in one statement, which also holds on to the collection.
@@ -294,9 +315,10 @@ async fn taken(
     Ok(StoreError::Duplicate { id: id.unwrap_or_else(|| rows[0].0.clone()) })
 }
 
-/// Removes documents by id and remembers that they are gone. Returns how many there were.
+/// Removes documents by id and remembers that they are gone, and who could read them. Returns how many there were.
 pub(crate) async fn bury(
     c: &Connection<'_>,
+    at: &At,
     collection: i64,
     ids: &[String],
 ) -> Result<u64, StoreError> {
@@ -304,25 +326,30 @@ pub(crate) async fn bury(
     let mut removed = 0;
     if c.is_sqlite() {
         for id in ids {
-            let row = [collection.into(), id.as_str().into()];
-            let sql = "DELETE FROM entities WHERE collection = $1 AND id = $2";
+            let [collection, id] = [collection.into(), id.as_str().into()];
+            let sql = "INSERT INTO tombstones (collection, id, deleted_ms, doc)
+                SELECT collection, id, $3, json_object('_acl', doc -> '$._acl') FROM entities
+                WHERE collection = $1 AND id = $2
+                ON CONFLICT (collection, id)
+                DO UPDATE SET deleted_ms = excluded.deleted_ms, doc = excluded.doc";
+            let row = [collection, id, now.into()];
             if c.execute(sql, &row).await? == 0 {
                 continue;
             }
             removed += 1;
-            let [collection, id] = row;
-            let sql = "INSERT INTO tombstones (collection, id, deleted_ms) VALUES ($1, $2, $3)
-                ON CONFLICT (collection, id) DO UPDATE SET deleted_ms = excluded.deleted_ms";
-            c.execute(sql, &[collection, id, now.into()]).await?;
+            c.execute("DELETE FROM entities WHERE collection = $1 AND id = $2", &row[..2]).await?;
         }
     } else {
         let sql = "WITH gone AS
-                (DELETE FROM entities WHERE collection = $1 AND id = ANY($2) RETURNING id)
-            INSERT INTO tombstones (collection, id, deleted_ms) SELECT $1, id, $3 FROM gone
-            ON CONFLICT (collection, id) DO UPDATE SET deleted_ms = excluded.deleted_ms";
+                (DELETE FROM entities WHERE collection = $1 AND id = ANY($2) RETURNING id, doc)
+            INSERT INTO tombstones (collection, id, deleted_ms, doc)
+            SELECT $1, id, $3, jsonb_build_object('_acl', doc -> '_acl') FROM gone
+            ON CONFLICT (collection, id)
+            DO UPDATE SET deleted_ms = excluded.deleted_ms, doc = excluded.doc";
         let params = [collection.into(), Param::Texts(ids.to_vec()), now.into()];
         removed = c.execute(sql, &params).await?;
     }
+    renew(c, at, collection, ids).await?;
     let kept = i64::try_from(TOMBSTONES_KEPT.as_millis()).unwrap_or(i64::MAX);
     c.execute(
         "DELETE FROM tombstones WHERE collection = $1 AND deleted_ms < $2",

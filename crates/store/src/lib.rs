@@ -20,6 +20,7 @@ mod error;
 mod indexes;
 mod job;
 mod kept;
+mod members;
 mod migrations;
 mod modify;
 mod postgres;
@@ -43,9 +44,9 @@ pub use query::{
 };
 pub use records::{AppRecord, Credential, DeploymentRecord, DeploymentSummary, Place, Session};
 pub use tasks::{KEY_KEPT_MS, TaskEnd, TaskRecord, TaskState};
+pub use turns::{Turn, Turns};
 
 use job::Operation;
-use turns::{Turn, Turns};
 
 /// For how long a query may look at data before it is ended: longer than any request waits for its answer.
 pub const SLOWEST_QUERY: Duration = Duration::from_secs(10);
@@ -61,6 +62,7 @@ pub struct Store(Arc<Open>);
 
 struct Open {
     database: Database,
+    /// To search in: an app's slow searches must not hold all that reads.
     turns: Turns,
 }
 
@@ -94,7 +96,9 @@ impl Store {
             Database::Sqlite(_) => sqlite::readers(),
             Database::Postgres(_) => postgres::CONNECTIONS,
         };
-        let store = Self(Arc::new(Open { database, turns: Turns::of(readers) }));
+        // One app searches with half of them, and with one at least.
+        let turns = Turns::new((readers / 2).max(1));
+        let store = Self(Arc::new(Open { database, turns }));
         // What a process left over that ended in the middle of it. Nobody sees it: it can wait.
         if let Err(error) = store.purge().await {
             tracing::warn!(%error, "removing what is left of dropped collections failed");
@@ -107,12 +111,11 @@ impl Store {
     }
 
     /// Runs an operation that only reads.
-    async fn read<A, T, F>(&self, arguments: A, operation: F) -> Result<T, StoreError>
-    where
-        A: Send + Sync + 'static,
-        T: Send + 'static,
-        F: Operation<A, T>,
-    {
+    async fn read<A: Send + Sync + 'static, T: Send + 'static>(
+        &self,
+        arguments: A,
+        operation: impl Operation<A, T>,
+    ) -> Result<T, StoreError> {
         match &self.0.database {
             Database::Sqlite(sqlite) => sqlite.read(arguments, operation).await,
             Database::Postgres(postgres) => postgres.direct(arguments, operation).await,
@@ -120,13 +123,13 @@ impl Store {
     }
 
     /// Runs an operation that only reads, and may take as long as a query may: in one of its app's turns.
-    async fn search<A, T, F>(&self, app: &str, arguments: A, operation: F) -> Result<T, StoreError>
-    where
-        A: Send + Sync + 'static,
-        T: Send + 'static,
-        F: Operation<A, T>,
-    {
-        let turn = self.0.turns.take(app).await?;
+    async fn search<A: Send + Sync + 'static, T: Send + 'static>(
+        &self,
+        app: &str,
+        arguments: A,
+        operation: impl Operation<A, T>,
+    ) -> Result<T, StoreError> {
+        let turn = self.0.turns.take(app).await;
         match &self.0.database {
             // The turn ends with the job, whoever still waits for it.
             Database::Sqlite(sqlite) => {
@@ -143,21 +146,16 @@ impl Store {
 
     /// Runs an operation that writes what it searches: on PostgreSQL in one of its app's turns. On SQLite one
     /// writes at a time anyway.
-    async fn search_and_write<A, T, F>(
+    async fn search_and_write<A: Send + Sync + 'static, T: Send + 'static>(
         &self,
         app: &str,
         arguments: A,
-        operation: F,
-    ) -> Result<T, StoreError>
-    where
-        A: Send + Sync + 'static,
-        T: Send + 'static,
-        F: Operation<A, T>,
-    {
+        operation: impl Operation<A, T>,
+    ) -> Result<T, StoreError> {
         match &self.0.database {
             Database::Sqlite(sqlite) => sqlite.write(arguments, operation).await,
             Database::Postgres(postgres) => {
-                let turn = self.0.turns.take(app).await?;
+                let turn = self.0.turns.take(app).await;
                 let postgres = Arc::clone(postgres);
                 let write = async move { postgres.write(arguments, operation).await };
                 to_its_end(turn, write).await
@@ -167,12 +165,11 @@ impl Store {
 
     /// Runs an operation that reads a few rows by their keys and does nothing that takes long: the caller's
     /// own thread may be what does it.
-    async fn look_up<A, T, F>(&self, arguments: A, operation: F) -> Result<T, StoreError>
-    where
-        A: Send + Sync + 'static,
-        T: Send + 'static,
-        F: Operation<A, T>,
-    {
+    async fn look_up<A: Send + Sync + 'static, T: Send + 'static>(
+        &self,
+        arguments: A,
+        operation: impl Operation<A, T>,
+    ) -> Result<T, StoreError> {
         match &self.0.database {
             Database::Sqlite(sqlite) => sqlite.look_up(arguments, operation).await,
             Database::Postgres(postgres) => postgres.direct(arguments, operation).await,
@@ -180,12 +177,11 @@ impl Store {
     }
 
     /// Runs an operation in a transaction; on PostgreSQL again if it lost a race.
-    async fn write<A, T, F>(&self, arguments: A, operation: F) -> Result<T, StoreError>
-    where
-        A: Send + Sync + 'static,
-        T: Send + 'static,
-        F: Operation<A, T>,
-    {
+    async fn write<A: Send + Sync + 'static, T: Send + 'static>(
+        &self,
+        arguments: A,
+        operation: impl Operation<A, T>,
+    ) -> Result<T, StoreError> {
         match &self.0.database {
             Database::Sqlite(sqlite) => sqlite.write(arguments, operation).await,
             Database::Postgres(postgres) => postgres.write(arguments, operation).await,
@@ -194,12 +190,11 @@ impl Store {
 
     /// Runs an operation of which one statement is all that must not come to half: on PostgreSQL that
     /// saves beginning and ending a transaction.
-    async fn write_one<A, T, F>(&self, arguments: A, operation: F) -> Result<T, StoreError>
-    where
-        A: Send + Sync + 'static,
-        T: Send + 'static,
-        F: Operation<A, T>,
-    {
+    async fn write_one<A: Send + Sync + 'static, T: Send + 'static>(
+        &self,
+        arguments: A,
+        operation: impl Operation<A, T>,
+    ) -> Result<T, StoreError> {
         match &self.0.database {
             Database::Sqlite(sqlite) => sqlite.write(arguments, operation).await,
             Database::Postgres(postgres) => postgres.direct(arguments, operation).await,

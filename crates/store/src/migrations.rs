@@ -22,6 +22,11 @@ const SQLITE: &[Migration] = &[
         sql: &[include_str!("../migrations/sqlite/0004_scheduled.sql")],
     },
     Migration { name: "claims", sql: &[include_str!("../migrations/sqlite/0005_claims.sql")] },
+    Migration {
+        name: "who could read",
+        sql: &[include_str!("../migrations/sqlite/0006_who_could_read.sql")],
+    },
+    Migration { name: "members", sql: &[include_str!("../migrations/sqlite/0007_members.sql")] },
 ];
 
 const POSTGRES: &[Migration] = &[
@@ -39,6 +44,11 @@ const POSTGRES: &[Migration] = &[
         sql: &[include_str!("../migrations/postgres/0004_scheduled.sql")],
     },
     Migration { name: "claims", sql: &[include_str!("../migrations/postgres/0005_claims.sql")] },
+    Migration {
+        name: "who could read",
+        sql: &[include_str!("../migrations/postgres/0006_who_could_read.sql")],
+    },
+    Migration { name: "members", sql: &[include_str!("../migrations/postgres/0007_members.sql")] },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS migrations

@@ -81,27 +81,19 @@ impl Store {
         how: UpdateHow,
     ) -> Result<Updated, StoreError> {
         let mut all = Updated::default();
-        let (mut after, mut looks) = (None, 0);
+        let mut after = None;
         let most = if how.multi { PAGE } else { 1 };
         loop {
-            let place = At::from(at);
-            let found = self.ahead(&place, filter, after.as_deref(), most, looks).await?;
-            if found.as_ref().is_some_and(Vec::is_empty) && (!how.upsert || all.matched > 0) {
-                return Ok(all);
-            }
-            let searched = found.is_some();
-            let (filter, update) = (filter.clone(), update.clone());
-            let asked = Asked { at: place, filter, update, how, after: after.clone(), found };
-            let page =
-                self.search_and_write(at.app, asked, |asked, c| Box::pin(update_page(c, asked)));
-            let (page, last) = match page.await {
-                Err(StoreError::Contended) if searched => {
-                    looks += 1;
-                    continue;
-                }
-                page => page?,
+            let inserts = how.upsert && all.matched == 0;
+            let search = || self.page_ahead(at, filter, after.as_deref(), most);
+            let write = |found| {
+                let (filter, update) = (filter.clone(), update.clone());
+                let after = after.clone();
+                let asked = Asked { at: At::from(at), filter, update, how, after, found };
+                self.search_and_write(at.app, asked, |asked, c| Box::pin(update_page(c, asked)))
             };
-            looks = 0;
+            let page = self.write_found(filter.is_quick(), inserts, search, write).await?;
+            let Some((page, last)) = page else { return Ok(all) };
             all.matched += page.matched;
             all.modified += page.modified;
             all.upserted = page.upserted;
@@ -123,23 +115,15 @@ impl Store {
         at: Place<'_>,
         request: &FindAndModify,
     ) -> Result<Option<Document>, StoreError> {
-        let mut looks = 0;
-        let found = loop {
-            let place = At::from(at);
-            let ahead = self.first_ahead(&place, request, looks).await?;
-            if ahead.as_ref().is_some_and(Vec::is_empty) && !request.upsert {
-                break None;
-            }
-            let searched = ahead.is_some();
-            let asked = (place, request.clone(), ahead);
-            let found = self.search_and_write(at.app, asked, |(at, request, ahead), c| {
-                Box::pin(find_and_modify(c, at, request, ahead))
-            });
-            match found.await {
-                Err(StoreError::Contended) if searched => looks += 1,
-                found => break found?,
-            }
+        let quick = request.sort.is_empty() && request.filter.is_quick();
+        let write = |found| {
+            let asked = (At::from(at), request.clone(), found);
+            self.search_and_write(at.app, asked, |(at, request, found), c| {
+                Box::pin(find_and_modify(c, at, request, found))
+            })
         };
+        let search = || self.first_ahead(at, request);
+        let found = self.write_found(quick, request.upsert, search, write).await?.flatten();
         Ok(found.map(|mut document| {
             if let Some(fields) = &request.fields {
                 fields.apply(&mut document);
@@ -160,40 +144,25 @@ impl Store {
         how: RemoveHow,
     ) -> Result<u64, StoreError> {
         let mut all = 0;
-        let (mut after, mut looks) = (None::<String>, 0);
+        let mut after = None::<String>;
         let most = if how.only_one { 1 } else { PAGE };
         loop {
-            let place = At::from(at);
-            let ahead = self.ahead(&place, filter, after.as_deref(), most, looks).await?;
-            if ahead.as_ref().is_some_and(Vec::is_empty) {
-                return Ok(all);
-            }
-            let searched = ahead.is_some();
-            let asked = (place, filter.clone(), after.clone(), ahead, most);
-            let page =
+            let search = || self.page_ahead(at, filter, after.as_deref(), most);
+            let write = |found| {
+                let asked = (At::from(at), filter.clone(), after.clone(), found, most);
                 self.search_and_write(at.app, asked, |(at, filter, after, ahead, most), c| {
                     Box::pin(async move {
                         let Some(known) = for_write(c, at).await? else { return Ok((0, None)) };
-                        let page = Page {
-                            filter,
-                            after: after.as_deref(),
-                            most: *most,
-                            ahead,
-                            writes: true,
-                        };
+                        let (after, most) = (after.as_deref(), *most);
+                        let page = Page { filter, after, most, ahead, writes: true };
                         let found = page.matching(c, &known, |row| row.text(0)).await?;
-                        let removed = bury(c, known.number, &found).await?;
+                        let removed = bury(c, at, known.number, &found).await?;
                         Ok((removed, page.last(found.into_iter().next_back())))
                     })
-                });
-            let (removed, last) = match page.await {
-                Err(StoreError::Contended) if searched => {
-                    looks += 1;
-                    continue;
-                }
-                page => page?,
+                })
             };
-            looks = 0;
+            let page = self.write_found(filter.is_quick(), false, search, write).await?;
+            let Some((removed, last)) = page else { return Ok(all) };
             all += removed;
             if last.is_none() || how.only_one {
                 return Ok(all);
@@ -202,55 +171,68 @@ impl Store {
         }
     }
 
-    /// On SQLite the ids of a page of documents that match, if finding them may take long: all writes wait for
-    /// the thread that writes.
-    async fn ahead(
+    /// Writes; on SQLite, unless finding what to write is `quick`, what a search found before: all writes wait for
+    /// the thread that writes. Where that matches no more it is searched for again. `None`: there was nothing, and
+    /// the write `inserts` nothing then.
+    async fn write_found<S, W, T>(
         &self,
-        at: &At,
+        quick: bool,
+        inserts: bool,
+        search: impl Fn() -> S,
+        write: impl Fn(Found) -> W,
+    ) -> Result<Option<T>, StoreError>
+    where
+        S: Future<Output = Result<Vec<String>, StoreError>>,
+        W: Future<Output = Result<T, StoreError>>,
+    {
+        let mut looks = 0;
+        loop {
+            let ahead = self.is_sqlite() && !quick && looks < LOOKS;
+            let found = if ahead { Some(search().await?) } else { None };
+            if found.as_ref().is_some_and(Vec::is_empty) && !inserts {
+                return Ok(None);
+            }
+            match write(found).await {
+                Err(StoreError::Contended) if ahead => looks += 1,
+                outcome => return outcome.map(Some),
+            }
+        }
+    }
+
+    /// The ids of a page of documents that match.
+    async fn page_ahead(
+        &self,
+        at: Place<'_>,
         filter: &Filter,
         after: Option<&str>,
         most: usize,
-        looks: u32,
-    ) -> Result<Found, StoreError> {
-        if !self.is_sqlite() || filter.is_quick() || looks == LOOKS {
-            return Ok(None);
-        }
-        let asked = (at.clone(), filter.clone(), after.map(str::to_owned), most);
-        let found = self.search(&at.app, asked, |(at, filter, after, most), c| {
+    ) -> Result<Vec<String>, StoreError> {
+        let asked = (At::from(at), filter.clone(), after.map(str::to_owned), most);
+        self.search(at.app, asked, |(at, filter, after, most), c| {
             Box::pin(async move {
                 let Some(known) = known(c, at).await? else { return Ok(Vec::new()) };
-                let page = Page {
-                    filter,
-                    after: after.as_deref(),
-                    most: *most,
-                    ahead: &None,
-                    writes: false,
-                };
+                let (after, most) = (after.as_deref(), *most);
+                let page = Page { filter, after, most, ahead: &None, writes: false };
                 page.matching(c, &known, |row| row.text(0)).await
             })
-        });
-        found.await.map(Some)
+        })
+        .await
     }
 
-    /// The same of the first document that a [`FindAndModify`] asks for.
+    /// The id of the first document that a [`FindAndModify`] asks for, if there is one.
     async fn first_ahead(
         &self,
-        at: &At,
+        at: Place<'_>,
         request: &FindAndModify,
-        looks: u32,
-    ) -> Result<Found, StoreError> {
-        let quick = request.sort.is_empty() && request.filter.is_quick();
-        if !self.is_sqlite() || quick || looks == LOOKS {
-            return Ok(None);
-        }
-        let found = self.search(&at.app, (at.clone(), request.clone()), |(at, request), c| {
+    ) -> Result<Vec<String>, StoreError> {
+        self.search(at.app, (At::from(at), request.clone()), |(at, request), c| {
             Box::pin(async move {
-                let Some(known) = known(c, at).await? else { return Ok(None) };
+                let Some(known) = known(c, at).await? else { return Ok(Vec::new()) };
                 let (sql, params) = rendered(scope(c, &known).select(&first(request))?);
-                c.first(&sql, &params, |row| row.text(0)).await
+                c.rows(&sql, &params, |row| row.text(0)).await
             })
-        });
-        Ok(Some(found.await?.into_iter().collect()))
+        })
+        .await
     }
 }
 
@@ -375,7 +357,7 @@ async fn update_page(
         for (id, mut document) in found {
             updated.matched += 1;
             if update.apply(&mut document, filter)? {
-                replace(c, known.number, &id, &document).await?;
+                replace(c, at, known.number, &id, &document).await?;
                 updated.modified += 1;
             }
             last = Some(id);
@@ -414,7 +396,7 @@ async fn upsert(
             }
         }
     }
-    insert_one(c, number, &id, &text).await?;
+    insert_one(c, at, number, &id, &text).await?;
     Ok(document)
 }
 
@@ -451,13 +433,13 @@ async fn find_and_modify(
     }
     match (&request.action, known, found) {
         (Modify::Remove, Some(known), Some((id, document))) => {
-            bury(c, known.number, &[id]).await?;
+            bury(c, at, known.number, &[id]).await?;
             Ok(Some(document))
         }
         (Modify::Update(update), Some(known), Some((id, before))) => {
             let mut document = before.clone();
             if update.apply(&mut document, &request.filter)? {
-                replace(c, known.number, &id, &document).await?;
+                replace(c, at, known.number, &id, &document).await?;
             }
             Ok(Some(if request.return_new { document } else { before }))
         }

@@ -1,31 +1,35 @@
-//! Searches of one app take turns: its slow ones must not hold all that reads.
+//! What one app has under way at once is bounded: others of its own wait for their turn, and no other app's.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-use crate::StoreError;
-
-/// Who searches.
-pub(crate) struct Turns {
+/// Turns of each app, so many at once.
+#[derive(Debug)]
+pub struct Turns {
     per_app: usize,
     busy: Mutex<HashMap<String, Weak<Semaphore>>>,
 }
 
 /// One of an app's turns, until it is dropped.
-pub(crate) type Turn = OwnedSemaphorePermit;
+#[derive(Debug)]
+#[must_use]
+pub struct Turn {
+    // There always is one: an error would say that the semaphore was closed, which nobody does.
+    _held: Result<OwnedSemaphorePermit, AcquireError>,
+}
 
 impl Turns {
-    /// One app may search with half of so many, and with one at least.
-    pub(crate) fn of(all: usize) -> Self {
-        Self { per_app: (all / 2).max(1), busy: Mutex::default() }
+    /// Each app has at most so many turns at once.
+    #[must_use]
+    pub fn new(per_app: usize) -> Self {
+        Self { per_app, busy: Mutex::default() }
     }
 
-    /// Waits for one of the app's turns.
-    pub(crate) async fn take(&self, app: &str) -> Result<Turn, StoreError> {
-        let turn = self.of_app(app).acquire_owned().await;
-        turn.map_err(|e| StoreError::unavailable("waiting for a turn to search", e))
+    /// Waits for one of the app's turns; who waits longest has the next.
+    pub async fn take(&self, app: &str) -> Turn {
+        Turn { _held: self.of_app(app).acquire_owned().await }
     }
 
     fn of_app(&self, app: &str) -> Arc<Semaphore> {
@@ -48,18 +52,17 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_app_searches_with_half_and_no_other_waits_for_it() {
-        let turns = Turns::of(4);
-        let first = turns.take("a").await.unwrap();
-        let _second = turns.take("a").await.unwrap();
+    async fn one_app_has_so_many_turns_and_no_other_waits_for_it() {
+        let turns = Turns::new(2);
+        let first = turns.take("a").await;
+        let _second = turns.take("a").await;
         let third = tokio::time::timeout(Duration::from_millis(20), turns.take("a"));
-        assert!(third.await.is_err(), "a third of four");
-        drop(turns.take("b").await.unwrap());
+        assert!(third.await.is_err(), "a third of two");
+        drop(turns.take("b").await);
         drop(first);
-        drop(turns.take("a").await.unwrap());
+        drop(turns.take("a").await);
         // What nobody holds is forgotten when another app comes.
-        drop(turns.take("c").await.unwrap());
+        drop(turns.take("c").await);
         assert!(!turns.busy.lock().unwrap().contains_key("b"));
-        assert_eq!(Turns::of(1).per_app, 1);
     }
 }

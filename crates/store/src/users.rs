@@ -34,7 +34,7 @@ impl Store {
         self.write((at, text, credential.clone()), |(at, text, credential), c| {
             Box::pin(async move {
                 let users = make(c, at).await?;
-                insert_one(c, users, &credential.user_id, text).await?;
+                insert_one(c, at, users, &credential.user_id, text).await?;
                 // Never one that is there already: it would be somebody else's.
                 let sql = "INSERT INTO credentials (app, user_id, username, password_hash)
                     VALUES ($1, $2, $3, $4)";
@@ -128,7 +128,7 @@ impl Store {
                 let Some(number) = number_for_write(c, at).await? else { return Ok(None) };
                 let Some(before) = read_for_write(c, number, id).await? else { return Ok(None) };
                 let after = rewrite(&before);
-                replace(c, number, id, &after).await?;
+                replace(c, at, number, id, &after).await?;
                 let name = after.get("username").and_then(Value::as_str);
                 if let Some(name) =
                     name.filter(|name| before.get("username") != Some(&(*name).into()))

@@ -60,6 +60,50 @@ fn signing_up_under_another_users_id_leaves_that_user_alone() {
     assert_eq!(server.ask(&basic("ada", "lovelace"), "GET", &me, Value::Null).status, 200);
 }
 
+/// Delta sets once told everybody the ids of all that was removed.
+#[test]
+fn delta_sets_name_what_one_could_read() {
+    let server = Server::start();
+    let app = server.app();
+    let settings = json!({ "collections": { "letters": { "permission": "private" } } });
+    let path = format!("/admin/apps/{}/settings", app.key);
+    assert_eq!(server.admin("PUT", &path, settings).status, 200);
+    let (ada, _) = sign_up(&server, &app, "ada");
+    let (bob, bob_id) = sign_up(&server, &app, "bob");
+    let users = json!({ "list": [{ "_id": bob_id }] });
+    let group = server.ask(&ada, "POST", &format!("/group/{}", app.key), json!({ "users": users }));
+    let group = group.body["_id"].as_str().expect("an id").to_owned();
+    let letters = format!("/appdata/{}/letters", app.key);
+    let of = [
+        ("own", json!({})),
+        ("named", json!({ "r": [bob_id] })),
+        ("grouped", json!({ "groups": { "r": [group] } })),
+        ("open", json!({ "gr": true })),
+    ];
+    let mut times = Vec::new();
+    for (id, acl) in of {
+        let made = server.ask(&ada, "POST", &letters, json!({ "_id": id, "_acl": acl }));
+        assert_eq!(made.status, 201, "{made:?}");
+        times.push(made.body["_kmd"]["ect"].as_str().expect("a time").to_owned());
+        let deleted = server.ask(&ada, "DELETE", &format!("{letters}/{id}"), Value::Null);
+        assert_eq!(deleted.status, 200, "{deleted:?}");
+    }
+    let deleted = |auth: &str| {
+        let path = format!("{letters}/_deltaset?since={}", times[0]);
+        let answer = server.ask(auth, "GET", &path, Value::Null);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let deleted = answer.body["deleted"].as_array().expect("a list").iter();
+        let mut ids: Vec<_> =
+            deleted.map(|one| one["_id"].as_str().expect("an id").to_owned()).collect();
+        ids.sort();
+        ids
+    };
+    for all in [&ada, &app.as_master()] {
+        assert_eq!(deleted(all), ["grouped", "named", "open", "own"]);
+    }
+    assert_eq!(deleted(&bob), ["grouped", "named", "open"]);
+}
+
 /// 500 groups of all users once made every request of every user fail.
 #[test]
 fn many_groups_lock_nobody_out() {

@@ -100,23 +100,21 @@ impl Postgres {
     }
 
     /// Runs an operation whose statements are transactions of their own.
-    pub(crate) async fn direct<A, T, F>(&self, arguments: A, operation: F) -> Result<T, StoreError>
-    where
-        A: Send + Sync + 'static,
-        T: Send + 'static,
-        F: Operation<A, T>,
-    {
+    pub(crate) async fn direct<A: Send + Sync + 'static, T: Send + 'static>(
+        &self,
+        arguments: A,
+        operation: impl Operation<A, T>,
+    ) -> Result<T, StoreError> {
         let client = self.client().await?;
         operation(&arguments, &Connection::Postgres(&client, &self.numbers)).await
     }
 
     /// Runs an operation in a transaction, and again when it lost a race.
-    pub(crate) async fn write<A, T, F>(&self, arguments: A, operation: F) -> Result<T, StoreError>
-    where
-        A: Send + Sync + 'static,
-        T: Send + 'static,
-        F: Operation<A, T>,
-    {
+    pub(crate) async fn write<A: Send + Sync + 'static, T: Send + 'static>(
+        &self,
+        arguments: A,
+        operation: impl Operation<A, T>,
+    ) -> Result<T, StoreError> {
         for attempt in 0..ATTEMPTS {
             let mut client = self.client().await?;
             let transaction = client.transaction().await.map_err(|e| failed(&e))?;

@@ -88,33 +88,30 @@ impl Sqlite {
     }
 
     /// Runs an operation in a transaction, together with others that wait. It is on disk when this returns.
-    pub(crate) async fn write<A, T, F>(&self, arguments: A, operation: F) -> Result<T, StoreError>
-    where
-        A: Send + 'static,
-        T: Send + 'static,
-        F: Operation<A, T>,
-    {
+    pub(crate) async fn write<A: Send + 'static, T: Send + 'static>(
+        &self,
+        arguments: A,
+        operation: impl Operation<A, T>,
+    ) -> Result<T, StoreError> {
         ask(self.writes.as_ref(), arguments, operation).await
     }
 
     /// Runs an operation that only reads.
-    pub(crate) async fn read<A, T, F>(&self, arguments: A, operation: F) -> Result<T, StoreError>
-    where
-        A: Send + 'static,
-        T: Send + 'static,
-        F: Operation<A, T>,
-    {
+    pub(crate) async fn read<A: Send + 'static, T: Send + 'static>(
+        &self,
+        arguments: A,
+        operation: impl Operation<A, T>,
+    ) -> Result<T, StoreError> {
         ask(self.reads.as_ref(), arguments, operation).await
     }
 
     /// Runs an operation that reads a few rows by their keys, here and now where a connection is idle: that
     /// takes less than handing it to another thread and being woken by it.
-    pub(crate) async fn look_up<A, T, F>(&self, arguments: A, operation: F) -> Result<T, StoreError>
-    where
-        A: Send + 'static,
-        T: Send + 'static,
-        F: Operation<A, T>,
-    {
+    pub(crate) async fn look_up<A: Send + 'static, T: Send + 'static>(
+        &self,
+        arguments: A,
+        operation: impl Operation<A, T>,
+    ) -> Result<T, StoreError> {
         let idle = self.idle().pop();
         let Some(handle) = idle else { return self.read(arguments, operation).await };
         let outcome = job::now(&arguments, &operation, &Connection::Sqlite(&handle));

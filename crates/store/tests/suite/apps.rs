@@ -1,7 +1,7 @@
-use lode_store::{Credential, DeploymentSummary, Session, Store, StoreError};
+use lode_store::{Credential, DeploymentSummary, Place, Session, Store, StoreError};
 use serde_json::json;
 
-use crate::{APP, Fixture, ORDERS, app, cluster, doc, filter_of};
+use crate::{APP, Fixture, ORDERS, app, batch, cluster, doc, filter_of};
 
 pub(crate) async fn made_saved_and_deleted(f: Fixture) {
     let mut record = app(APP);
@@ -52,6 +52,8 @@ pub(crate) async fn deployments_are_numbered_and_activated(f: Fixture) {
 pub(crate) async fn deleting_leaves_nothing_behind(f: Fixture) {
     f.insert(ORDERS, json!({ "_id": "a", "n": 1 })).await;
     f.insert(ORDERS, json!({ "_id": "b", "n": 2 })).await;
+    let groups = Place { collection: "group", ..ORDERS };
+    f.insert(groups, json!({ "_id": "g", "users": { "list": [{ "_id": "u" }] } })).await;
     f.store.create_index(ORDERS, "n").await.expect("an index");
     let one = filter_of(json!({ "_id": "a" }));
     f.store.remove(ORDERS, &one, Default::default()).await.expect("a removal");
@@ -93,6 +95,7 @@ async fn counts(f: &Fixture) -> Vec<(String, i64)> {
         "dropped",
         "entities",
         "tombstones",
+        "members",
         "indexes",
         "credentials",
         "sessions",
@@ -128,15 +131,7 @@ async fn counts(f: &Fixture) -> Vec<(String, i64)> {
 pub(crate) async fn a_newer_database_is_refused(f: Fixture) {
     let Fixture { store, url, _directory } = f;
     drop(store);
-    let sql = "INSERT INTO migrations VALUES (1000, 'later', 1)";
-    if let Some(directory) = url.strip_prefix("sqlite:") {
-        let database =
-            rusqlite::Connection::open(format!("{directory}/lode.db")).expect("the database");
-        database.execute(sql, []).expect("a row");
-    } else {
-        let client = cluster::connect(&url).await.expect("a connection");
-        client.execute(sql, &[]).await.expect("a row");
-    }
+    batch(&url, "INSERT INTO migrations VALUES (1000, 'later', 1)").await;
     let error = Store::open(&url).await.err().expect("a refusal");
     assert!(matches!(error, StoreError::Newer { found: 1000, .. }), "{error}");
     assert!(error.to_string().contains("newer version of lode"), "{error}");

@@ -1,7 +1,10 @@
-use lode_store::{Document, DocumentText, LARGEST_ANSWER, Place, Query, SortKey, StoreError};
-use serde_json::json;
+use lode_store::{
+    Change, Document, DocumentText, Filter, FindAndModify, LARGEST_ANSWER, Modify, Place, Query,
+    SortKey, Store, StoreError,
+};
+use serde_json::{Value, json};
 
-use crate::{APP, Fixture, ORDERS, app, doc, filter_of};
+use crate::{APP, Fixture, ORDERS, app, batch, doc, filter_of};
 
 pub(crate) async fn stored_and_read_back(f: Fixture) {
     let order = json!({
@@ -80,7 +83,7 @@ pub(crate) async fn apps_do_not_see_each_other(f: Fixture) {
     assert_eq!(f.ids(ORDERS, json!({})).await, ["x"]);
     assert_eq!(f.store.remove(ORDERS, &filter_of(json!({})), Default::default()).await, Ok(1));
     assert_eq!(f.ids(other, json!({})).await, ["x", "y"]);
-    assert_eq!(f.store.deleted_since(other, 0, 100).await, Ok(vec![]));
+    assert_eq!(f.store.deleted_since(other, 0, &Filter::all(), 100).await, Ok(vec![]));
     f.store.drop_collection(ORDERS).await.expect("a drop");
     assert_eq!(f.store.get(other, "x").await.expect("a read").expect("it")["of"], json!("b"));
     assert_eq!(f.store.delete_app(APP).await, Ok(true));
@@ -103,7 +106,7 @@ pub(crate) async fn a_collection_is_dropped_with_all_of_it(f: Fixture) {
     f.insert(ORDERS, json!({ "_id": "0001" })).await;
     assert_eq!(f.ids(ORDERS, json!({})).await, ["0001"]);
     assert_eq!(f.store.indexes(ORDERS).await, Ok(vec![]));
-    assert_eq!(f.store.deleted_since(ORDERS, 0, 100).await, Ok(vec![]));
+    assert_eq!(f.store.deleted_since(ORDERS, 0, &Filter::all(), 100).await, Ok(vec![]));
     f.store
         .drop_collection(Place { collection: "never", ..ORDERS })
         .await
@@ -118,16 +121,22 @@ pub(crate) async fn removed_ids_are_remembered(f: Fixture) {
         let filter = filter_of(json!({ "_id": id }));
         assert_eq!(f.store.remove(ORDERS, &filter, Default::default()).await, Ok(1));
     }
-    let mut gone = f.store.deleted_since(ORDERS, 0, 100).await.expect("a read");
+    let mut gone = f.store.deleted_since(ORDERS, 0, &Filter::all(), 100).await.expect("a read");
     gone.sort();
     assert_eq!(gone, ["a", "b"]);
     // One that is there again is not gone.
     f.insert(ORDERS, json!({ "_id": "b" })).await;
-    assert_eq!(f.store.deleted_since(ORDERS, 0, 100).await, Ok(vec!["a".to_owned()]));
-    assert_eq!(f.store.deleted_since(ORDERS, i64::MAX, 100).await, Ok(vec![]));
+    assert_eq!(
+        f.store.deleted_since(ORDERS, 0, &Filter::all(), 100).await,
+        Ok(vec!["a".to_owned()])
+    );
+    assert_eq!(f.store.deleted_since(ORDERS, i64::MAX, &Filter::all(), 100).await, Ok(vec![]));
     // Removed twice: remembered once.
     assert_eq!(f.store.remove(ORDERS, &filter_of(json!({})), Default::default()).await, Ok(2));
-    assert_eq!(f.store.deleted_since(ORDERS, 0, 100).await.expect("a read").len(), 3);
+    assert_eq!(
+        f.store.deleted_since(ORDERS, 0, &Filter::all(), 100).await.expect("a read").len(),
+        3
+    );
 }
 
 pub(crate) async fn without_an_app_nothing_is_stored(f: Fixture) {
@@ -164,7 +173,7 @@ pub(crate) async fn unknown_collections_read_as_empty(f: Fixture) {
     assert_eq!(f.ids(nowhere, json!({})).await, [""; 0]);
     assert_eq!(f.store.count(nowhere, &filter_of(json!({}))).await, Ok(0));
     assert_eq!(f.store.remove(nowhere, &filter_of(json!({})), Default::default()).await, Ok(0));
-    assert_eq!(f.store.deleted_since(nowhere, 0, 100).await, Ok(vec![]));
+    assert_eq!(f.store.deleted_since(nowhere, 0, &Filter::all(), 100).await, Ok(vec![]));
     assert_eq!(f.store.drop_index(nowhere, "a").await, Ok(false));
     // Looking makes none.
     assert_eq!(f.store.collections(APP).await, Ok(vec![]));
@@ -268,8 +277,65 @@ pub(crate) async fn removals_are_told_up_to_a_number(f: Fixture) {
     }
     let all = filter_of(json!({}));
     assert_eq!(f.store.remove(ORDERS, &all, Default::default()).await, Ok(5));
-    assert_eq!(f.store.deleted_since(ORDERS, 0, 3).await.expect("ids").len(), 3);
-    assert_eq!(f.store.deleted_since(ORDERS, 0, 9).await.expect("ids").len(), 5);
+    assert_eq!(f.store.deleted_since(ORDERS, 0, &Filter::all(), 3).await.expect("ids").len(), 3);
+    assert_eq!(f.store.deleted_since(ORDERS, 0, &Filter::all(), 9).await.expect("ids").len(), 5);
+}
+
+pub(crate) async fn removals_are_told_to_those_who_could_read(f: Fixture) {
+    for (id, creator) in [("a", "ada"), ("b", "bob"), ("c", "ada"), ("d", "ada")] {
+        f.insert(ORDERS, json!({ "_id": id, "_acl": { "creator": creator, "gr": id != "c" } }))
+            .await;
+    }
+    f.insert(ORDERS, json!({ "_id": "e" })).await;
+    let told = async |filter: Value| {
+        let filter = filter_of(filter);
+        let mut told = f.store.deleted_since(ORDERS, 0, &filter, 100).await.expect("a read");
+        told.sort();
+        told
+    };
+    // Each way to remove.
+    let one = filter_of(json!({ "_id": { "$in": ["a", "b", "e"] } }));
+    assert_eq!(f.store.remove(ORDERS, &one, Default::default()).await, Ok(3));
+    assert_eq!(f.store.change(ORDERS, "c", |_| (Change::Remove, ())).await, Ok(()));
+    let request = FindAndModify {
+        filter: filter_of(json!({ "_id": "d" })),
+        sort: Vec::new(),
+        action: Modify::Remove,
+        return_new: false,
+        upsert: false,
+        fields: None,
+    };
+    assert!(f.store.find_and_modify(ORDERS, &request).await.expect("a removal").is_some());
+    let (ada, bob) = (json!({ "_acl.creator": "ada" }), json!({ "_acl.creator": "bob" }));
+    let open = json!({ "_acl.gr": { "$ne": false } });
+    assert_eq!(told(json!({})).await, ["a", "b", "c", "d", "e"]);
+    assert_eq!(told(ada.clone()).await, ["a", "c", "d"]);
+    assert_eq!(told(json!({ "$or": [bob, open.clone()] })).await, ["a", "b", "d", "e"]);
+    let most = f.store.deleted_since(ORDERS, 0, &filter_of(ada.clone()), 2).await;
+    assert_eq!(most.expect("a read").len(), 2);
+    // The last `_acl` counts.
+    f.insert(ORDERS, json!({ "_id": "a", "_acl": { "creator": "bob", "gr": false } })).await;
+    assert_eq!(f.store.change(ORDERS, "a", |_| (Change::Remove, ())).await, Ok(()));
+    assert_eq!(told(ada).await, ["c", "d"]);
+    assert_eq!(told(open).await, ["b", "d", "e"]);
+}
+
+pub(crate) async fn removals_of_an_older_layout_are_told_to_the_owner_only(f: Fixture) {
+    f.insert(ORDERS, json!({ "_id": "a", "_acl": { "creator": "ada" } })).await;
+    assert_eq!(f.store.change(ORDERS, "a", |_| (Change::Remove, ())).await, Ok(()));
+    let Fixture { store, url, _directory } = f;
+    drop(store);
+    let back = "DROP VIEW memberships; DROP TABLE members; ALTER TABLE tombstones DROP COLUMN doc;
+        DELETE FROM migrations WHERE number >= 6";
+    batch(&url, back).await;
+    let store = Store::open(&url).await.expect("an open store");
+    let told = async |filter: Value| {
+        store.deleted_since(ORDERS, 0, &filter_of(filter), 9).await.expect("a read")
+    };
+    assert_eq!(told(json!({})).await, ["a"]);
+    for filter in [json!({ "_acl.creator": "ada" }), json!({ "_acl.gr": { "$ne": false } })] {
+        assert_eq!(told(filter.clone()).await, [""; 0], "{filter}");
+    }
 }
 
 pub(crate) async fn a_collection_is_found_by_its_name(f: Fixture) {

@@ -14,6 +14,7 @@ mod elements;
 mod entities;
 mod indexes;
 mod kept;
+mod members;
 mod modify;
 mod sqlite_only;
 mod tasks;
@@ -87,6 +88,17 @@ fn filter_of(value: Value) -> Filter {
     Filter::parse(&value).expect("a filter")
 }
 
+/// Runs statements on a database that no store has open.
+async fn batch(url: &str, sql: &str) {
+    if let Some(directory) = url.strip_prefix("sqlite:") {
+        let database = rusqlite::Connection::open(format!("{directory}/lode.db"));
+        database.expect("the database").execute_batch(sql).expect("statements");
+    } else {
+        let client = cluster::connect(url).await.expect("a connection");
+        client.batch_execute(sql).await.expect("statements");
+    }
+}
+
 type Case = fn(Fixture) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 fn runtime() -> Runtime {
@@ -125,7 +137,8 @@ suite! {
         removed_ids_are_remembered, without_an_app_nothing_is_stored, query_with_order_page_and_fields,
         unknown_collections_read_as_empty, distinct_values_and_groups, what_is_found_is_bounded_in_bytes,
         groups_are_bounded_by_what_they_answer, distinct_values_of_one_document_are_bounded,
-        removals_are_told_up_to_a_number, a_collection_is_found_by_its_name;
+        removals_are_told_up_to_a_number, removals_are_told_to_those_who_could_read,
+        removals_of_an_older_layout_are_told_to_the_owner_only, a_collection_is_found_by_its_name;
     modify: change_reads_decides_and_writes, update_one_many_and_upsert, remove_one_and_all,
         find_and_modify_answers_before_or_after, the_id_cannot_be_changed, more_than_a_page,
         pages_end_at_their_bytes, what_was_found_is_looked_at_again_before_it_is_written;
@@ -140,6 +153,8 @@ suite! {
         a_user_and_the_credential_change_together,
         a_changed_password_ends_sessions_and_those_about_to_begin;
     kept: only_the_newest_stay;
+    members: they_follow_every_write_of_a_group, only_an_apps_own_groups_count,
+        those_of_an_older_layout_are_found;
     tasks: a_key_names_one_task, one_host_at_a_time_has_a_task,
         what_fails_is_tried_again_and_put_aside, an_app_owes_so_many,
         one_app_does_not_take_all_of_a_host, a_host_is_not_given_again_what_it_is_at,

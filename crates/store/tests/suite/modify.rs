@@ -1,5 +1,5 @@
 use lode_store::{
-    Change, FindAndModify, Modify, RemoveHow, StoreError, Update, UpdateHow, Updated,
+    Change, Filter, FindAndModify, Modify, RemoveHow, StoreError, Update, UpdateHow, Updated,
 };
 use serde_json::{Value, json};
 
@@ -23,7 +23,10 @@ pub(crate) async fn change_reads_decides_and_writes(f: Fixture) {
     assert_eq!(f.store.get(ORDERS, "a").await, Ok(Some(doc(json!({ "_id": "a", "n": 2 })))));
     assert_eq!(f.store.change(ORDERS, "a", |_| (Change::Remove, ())).await, Ok(()));
     assert_eq!(f.store.get(ORDERS, "a").await, Ok(None));
-    assert_eq!(f.store.deleted_since(ORDERS, 0, 100).await, Ok(vec!["a".to_owned()]));
+    assert_eq!(
+        f.store.deleted_since(ORDERS, 0, &Filter::all(), 100).await,
+        Ok(vec!["a".to_owned()])
+    );
     assert_eq!(f.store.change(ORDERS, "a", |_| (Change::Remove, ())).await, Ok(()));
     let other =
         f.store.change(ORDERS, "b", |_| (Change::Put(doc(json!({ "_id": "c" }))), ())).await;
@@ -67,7 +70,10 @@ pub(crate) async fn remove_one_and_all(f: Fixture) {
     assert_eq!(f.ids(ORDERS, json!({})).await.len(), 3);
     assert_eq!(f.store.remove(ORDERS, &old, RemoveHow::default()).await, Ok(2));
     assert_eq!(f.ids(ORDERS, json!({})).await, ["d"]);
-    assert_eq!(f.store.deleted_since(ORDERS, 0, 100).await.expect("a read").len(), 3);
+    assert_eq!(
+        f.store.deleted_since(ORDERS, 0, &Filter::all(), 100).await.expect("a read").len(),
+        3
+    );
 }
 
 pub(crate) async fn find_and_modify_answers_before_or_after(f: Fixture) {
@@ -90,7 +96,10 @@ pub(crate) async fn find_and_modify_answers_before_or_after(f: Fixture) {
     request.action = Modify::Remove;
     let removed = f.store.find_and_modify(ORDERS, &request).await;
     assert_eq!(removed, Ok(Some(doc(json!({ "_id": "c", "n": 3 })))));
-    assert_eq!(f.store.deleted_since(ORDERS, 0, 100).await, Ok(vec!["c".to_owned()]));
+    assert_eq!(
+        f.store.deleted_since(ORDERS, 0, &Filter::all(), 100).await,
+        Ok(vec!["c".to_owned()])
+    );
     assert_eq!(f.store.find_and_modify(ORDERS, &request).await, Ok(None));
     request.action = Modify::Update(update_of(json!({ "$set": { "made": true } })));
     assert_eq!(f.store.find_and_modify(ORDERS, &request).await, Ok(None));

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use lode_store::{AppRecord, Change, Document, Store, StoreError};
 use serde_json::json;
 
-use crate::{APP, Fixture, ORDERS, app, doc};
+use crate::{APP, Fixture, ORDERS, app, batch, doc};
 
 #[tokio::test]
 async fn a_second_process_is_refused() {
@@ -46,12 +46,10 @@ async fn apps_with_schedules_of_an_older_layout_are_found() {
     }
     let Fixture { store, url, _directory } = f;
     drop(store);
-    let file = format!("{}/lode.db", url.trim_start_matches("sqlite:"));
-    let database = rusqlite::Connection::open(file).expect("the database");
     let back = "DROP INDEX tasks_running; DROP INDEX apps_scheduled; ALTER TABLE apps DROP COLUMN scheduled;
+        DROP VIEW memberships; DROP TABLE members; ALTER TABLE tombstones DROP COLUMN doc;
         DELETE FROM migrations WHERE number >= 4;";
-    database.execute_batch(back).expect("the layout before");
-    drop(database);
+    batch(&url, back).await;
     let store = Store::open(&url).await.expect("an open store");
     assert_eq!(store.scheduled().await, Ok(vec!["kid_busy".to_owned()]));
 }

@@ -8,16 +8,13 @@
 //!    removes a user removes the credential and the sessions too.
 //!  - files: `_blob` is what the file store knows of its files, for scripts to read.
 
-use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
 use lode_child::protocol::HostError;
-use lode_store::{Group, Place, Projection, Query, SortKey, Store, StoreError};
+use lode_store::{Group, Place, Projection, Query, SortKey, Store, StoreError, Turns};
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::Semaphore;
 
 use super::{AppContext, MAX_ANSWER, log};
 
@@ -33,13 +30,15 @@ use quota::Quota;
 /// Documents of one answer: Kinvey's own bound.
 pub const MAX_DOCUMENTS: u64 = 10_000;
 
-/// Calls of one app under way: each may hold what an answer may have, many times over. Others wait.
+/// Calls of one app under way: each may hold what an answer may have, many times over. Others wait. The store has
+/// turns, too, but of searches alone and for as long as they take: writes, and answers that are put into words for
+/// the script, are bounded here.
 const PER_APP: usize = 16;
 
 /// Answers `data.*`.
 pub(super) struct Data {
     store: Store,
-    busy: Mutex<HashMap<String, Weak<Semaphore>>>,
+    turns: Turns,
     quota: Quota,
 }
 
@@ -102,7 +101,7 @@ impl From<Failure> for HostError {
 
 impl Data {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, busy: Mutex::default(), quota: Quota::default() }
+        Self { store, turns: Turns::new(PER_APP), quota: Quota::default() }
     }
 
     /// Answers the call `data.` + `what`, in JSON; `None` if there is no such call. One that still waits for its
@@ -124,9 +123,8 @@ impl Data {
             message: format!("the data call {what} took longer than the run may"),
         };
         let answered = async {
-            let turns = self.turns(&context.app);
             let _turn = tokio::select! {
-                turn = turns.acquire() => turn,
+                turn = self.turns.take(&context.app) => turn,
                 // Nobody hears this.
                 () = over => return Some(Err(refused("the run is over"))),
             };
@@ -136,17 +134,6 @@ impl Data {
             Ok(answer) => answer.map(|answer| answer.map_err(HostError::from)),
             Err(_) => Some(Err(late())),
         }
-    }
-
-    fn turns(&self, app: &str) -> Arc<Semaphore> {
-        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(turns) = busy.get(app).and_then(Weak::upgrade) {
-            return turns;
-        }
-        busy.retain(|_, turns| turns.strong_count() > 0);
-        let turns = Arc::new(Semaphore::new(PER_APP));
-        busy.insert(app.to_owned(), Arc::downgrade(&turns));
-        turns
     }
 
     async fn called(&self, app: &str, what: &str, args: &str) -> Option<Result<String, Failure>> {
@@ -287,8 +274,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite:{}", folder.path().display());
         let data = Data::new(Store::open(&url).await.expect("a store"));
-        let turns = data.turns("a");
-        let _all = turns.acquire_many(16).await.expect("all turns");
+        let mut all = Vec::new();
+        for _ in 0..PER_APP {
+            all.push(data.turns.take("a").await);
+        }
         let (context, deadline) = (AppContext::new("a"), Instant::now() + Duration::from_secs(60));
         let args = r#"{"collection":"c"}"#;
         let answer = data.answer(&context, "count", args, deadline, async {});
