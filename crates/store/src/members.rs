@@ -8,6 +8,10 @@ use crate::{Place, Store, StoreError};
 /// The collection whose documents are groups.
 pub(crate) const GROUPS: &str = "group";
 
+/// Users that a group may have, as many as one query may answer: each is a row, and on SQLite all apps' writes wait
+/// while they are written.
+const MOST_MEMBERS: i64 = 10_000;
+
 impl Store {
     /// The ids of the groups that a user is in, by name (`users.list._id`) or as all are (`users.all`): the first
     /// ones in order, and at most so many.
@@ -41,6 +45,9 @@ impl Store {
 
 /// Writes down anew who is in these groups, if the collection is that of groups. It belongs to the transaction
 /// that has written them.
+///
+/// # Errors
+/// [`StoreError::Invalid`]: a group of too many.
 pub(crate) async fn renew(
     c: &Connection<'_>,
     at: &At,
@@ -52,6 +59,11 @@ pub(crate) async fn renew(
     }
     for id in ids {
         let group = [collection.into(), id.as_ref().into()];
+        let sql = "SELECT count(*) FROM memberships WHERE collection = $1 AND id = $2";
+        if c.first(sql, &group, |row| row.int(0)).await?.unwrap_or(0) > MOST_MEMBERS {
+            let what = format!("a group has at most {MOST_MEMBERS} users");
+            return Err(StoreError::Invalid(what));
+        }
         // Of a large group most stay, and are not written again.
         let sql = "DELETE FROM members WHERE collection = $1 AND id = $2 AND member NOT IN
             (SELECT member FROM memberships WHERE collection = $1 AND id = $2)";

@@ -153,7 +153,8 @@ suite! {
         a_user_and_the_credential_change_together,
         a_changed_password_ends_sessions_and_those_about_to_begin;
     kept: only_the_newest_stay;
-    members: they_follow_every_write_of_a_group, only_an_apps_own_groups_count,
+    members: they_follow_every_write_of_a_group, a_group_of_too_many_is_refused_and_changes_nothing,
+        only_an_apps_own_groups_count,
         those_of_an_older_layout_are_found;
     tasks: a_key_names_one_task, one_host_at_a_time_has_a_task,
         what_fails_is_tried_again_and_put_aside, an_app_owes_so_many,

@@ -14,6 +14,21 @@ async fn are_as_a_query_finds_them(f: &Fixture) {
     }
 }
 
+pub(crate) async fn a_group_of_too_many_is_refused_and_changes_nothing(f: Fixture) {
+    let of = |count: usize| {
+        let users: Vec<Value> = (0..count).map(|i| json!({ "_id": format!("u{i}") })).collect();
+        doc(json!({ "_id": "g", "users": { "list": users } }))
+    };
+    f.store.insert(GROUPS, [of(10_000)]).await.expect("as many as may be");
+    let refused = f.store.change(GROUPS, "g", move |_| (Change::Put(of(10_001)), ())).await;
+    assert!(
+        matches!(&refused, Err(StoreError::Invalid(what)) if what.contains("10000")),
+        "{refused:?}"
+    );
+    assert_eq!(f.store.groups_of(APP, "u9999", 1).await, Ok(vec!["g".to_owned()]));
+    assert_eq!(f.store.groups_of(APP, "u10000", 1).await, Ok(vec![]));
+}
+
 pub(crate) async fn they_follow_every_write_of_a_group(f: Fixture) {
     are_as_a_query_finds_them(&f).await;
     let groups = [
