@@ -57,6 +57,24 @@ describe('apps on many hosts', { concurrency: false }, () => {
     }
   });
 
+  it('the calls that a script makes at once have one budget between them', async () => {
+    const app = await cluster.app({
+      'endpoints/inner.js': endpoint('response.complete(200);'),
+      'endpoints/fanout.js': endpoint(`
+        var context = modules.backendContext, statuses = [];
+        for (var i = 0; i < 8; i++) modules.request.post({
+          uri: context.getApiHost() + '/rpc/' + request.appKey + '/custom/inner',
+          headers: { Authorization: 'Basic ' + modules.utils.base64.encode(context.getAppKey() + ':' + context.getMasterSecret()) },
+          json: {},
+        }, function (error, res) {
+          statuses.push(error ? error.message : res.statusCode);
+          if (statuses.length === 8) { response.body = statuses.sort(); response.complete(200); }
+        });`),
+    }, { budget: { runs: 4 } });
+    const answer = await clientOf(app.at(1)).master.run('fanout');
+    assert.deepEqual(answer.body, [200, 200, 200, 550, 550, 550, 550, 550], answer.text);
+  });
+
   it('what one host has deployed, all run', async () => {
     const app = await cluster.app(answers('first'));
     const clients = [0, 1].map((i) => clientOf(app.at(i)));
