@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use redis::Value;
 use tokio::sync::oneshot;
 
-use crate::batches::{Batches, Item};
+use crate::batches::{Batches, Item, Unheard};
 use crate::entries::{self, Entry};
 use crate::host::{Change, Host, Inner, text};
 use crate::keys::{self, LOAD};
@@ -53,7 +53,15 @@ impl Caller {
         let most = [host.config.most_tasks, host.config.most_bytes].map(|most| most.to_string());
         let args = [&host.name, &most[0], &most[1]].map(|text| text.clone().into_bytes());
         let common = Item { keys: vec![LOAD.to_owned()], args: args.into() };
-        let enqueue = Batches::new(host.link.clone(), Script::Enqueue, common);
+        let unheard: Unheard = Arc::new({
+            let host = host.clone();
+            move |item, answer| {
+                if let Ok(Entered::In(waiting)) = Entered::of(item, answer) {
+                    waiting.leave(host.clone());
+                }
+            }
+        });
+        let enqueue = Batches::new(host.link.clone(), Script::Enqueue, common, unheard);
         Self { host, pending, next: Arc::new(AtomicU64::new(1)), enqueue }
     }
 
@@ -75,16 +83,13 @@ impl Caller {
     }
 
     async fn ask(&self, mut task: Task) -> Answer {
-        let bytes = task.payload.len();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, mut receiver) = oneshot::channel();
         self.pending().insert(number, sender);
         let mut given = Given { caller: self, number, entry: None };
         let known = match self.enqueue(number, &mut task).await {
-            Ok(Entered::Id(id)) => {
-                let deadline_ms = self.host.link.redis_ms(task.deadline);
-                let app = task.app.clone();
-                given.entry = Some(Waiting { app, id, number, bytes, deadline_ms });
+            Ok(Entered::In(waiting)) => {
+                given.entry = Some(waiting);
                 true
             }
             Ok(Entered::No(answer)) => return answer,
@@ -139,24 +144,7 @@ impl Caller {
         let entered =
             tokio::time::timeout_at(until.into(), self.enqueue.run(&item, task.deadline)).await;
         let answer = entered.map_err(|_| Failure::Unknown("Redis is silent".into()))??;
-        let Value::Array(answer) = answer else {
-            return Err(Failure::Unknown("Redis' answer is none".into()));
-        };
-        let second = answer.get(1);
-        let no =
-            |rejection, ms| Ok(Entered::No(Answer::Rejected(rejection, Duration::from_millis(ms))));
-        match (answer.first().and_then(text).as_deref(), second) {
-            (Some("ok"), Some(id)) => Ok(Entered::Id(text(id).unwrap_or_default())),
-            (Some("expired"), _) => Ok(Entered::No(Answer::Expired)),
-            // What is before it takes about this long: nobody knows exactly.
-            (Some("app"), _) => no(Rejection::App, 500),
-            (Some("queue"), _) => no(Rejection::Queue, 1000),
-            (Some("rate"), Some(Value::Int(ms))) => {
-                no(Rejection::Rate, u64::try_from(*ms).unwrap_or(0))
-            }
-            (Some("broken"), Some(why)) => Err(Failure::Unknown(text(why).unwrap_or_default())),
-            _ => Err(Failure::Unknown("Redis' answer is none".into())),
-        }
+        Entered::of(&item, answer)
     }
 
     fn pending(&self) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Sender<Reply>>> {
@@ -164,31 +152,80 @@ impl Caller {
     }
 }
 
+/// What came of putting a task in.
 enum Entered {
-    Id(String),
+    In(Waiting),
     No(Answer),
 }
 
-/// What it takes to take a task back.
+impl Entered {
+    /// What the script answered of the task that it was asked to take in with `item`.
+    fn of(item: &Item, answer: Value) -> Result<Self, Failure> {
+        let none = || Failure::Unknown("Redis' answer is none".into());
+        let Value::Array(answer) = answer else { return Err(none()) };
+        let second = answer.get(1);
+        let no =
+            |rejection, ms| Ok(Self::No(Answer::Rejected(rejection, Duration::from_millis(ms))));
+        match (answer.first().and_then(text).as_deref(), second) {
+            (Some("ok"), Some(id)) => {
+                let id = text(id).unwrap_or_default();
+                Waiting::of(item, id).map(Self::In).ok_or_else(none)
+            }
+            (Some("expired"), _) => Ok(Self::No(Answer::Expired)),
+            // What is before it takes about this long: nobody knows exactly.
+            (Some("app"), _) => no(Rejection::App, 500),
+            (Some("queue"), _) => no(Rejection::Queue, 1000),
+            (Some("rate"), Some(Value::Int(ms))) => {
+                no(Rejection::Rate, u64::try_from(*ms).unwrap_or(0))
+            }
+            (Some("broken"), Some(why)) => Err(Failure::Unknown(text(why).unwrap_or_default())),
+            _ => Err(none()),
+        }
+    }
+}
+
+/// What it takes to take a task back. Its payload is in Redis only.
 struct Waiting {
-    app: Arc<str>,
+    lane: String,
+    outstanding: String,
     id: String,
-    number: u64,
+    number: Vec<u8>,
+    deadline_ms: Vec<u8>,
     bytes: usize,
-    deadline_ms: i64,
 }
 
 impl Waiting {
+    /// The task that was asked for with `item`, and is in the queue as `id`.
+    fn of(item: &Item, id: String) -> Option<Self> {
+        let ([lane, outstanding, ..], [number, _, deadline_ms, payload, ..]) =
+            (item.keys.as_slice(), item.args.as_slice())
+        else {
+            return None;
+        };
+        Some(Self {
+            lane: lane.clone(),
+            outstanding: outstanding.clone(),
+            id,
+            number: number.clone(),
+            deadline_ms: deadline_ms.clone(),
+            bytes: payload.len(),
+        })
+    }
+
     async fn take_back(&self, host: &Inner) -> bool {
-        let outstanding = keys::outstanding(&self.app);
-        let member = format!("{}:{}", host.name, self.number);
+        let number = String::from_utf8_lossy(&self.number);
+        let member = format!("{}:{number}", host.name);
         let bytes = format!("-{}", self.bytes);
-        let moved = keys::moved(&host.name, &self.number.to_string());
-        let deadline = self.deadline_ms.to_string();
-        let names = [keys::lane_of(&self.app), &outstanding, LOAD, &moved];
-        let args = [self.id.as_bytes(), member.as_bytes(), bytes.as_bytes(), deadline.as_bytes()];
+        let moved = keys::moved(&host.name, &number);
+        let names = [self.lane.as_str(), &self.outstanding, LOAD, &moved];
+        let args = [self.id.as_bytes(), member.as_bytes(), bytes.as_bytes(), &self.deadline_ms];
         let until = Instant::now() + TRAVEL;
         matches!(host.link.run(Script::Withdraw, &names, &args, until).await, Ok(Value::Int(1)))
+    }
+
+    /// Takes the task back in its own time, as nobody waits for it any more.
+    fn leave(self, host: Arc<Inner>) {
+        tokio::spawn(async move { self.take_back(&host).await });
     }
 }
 
@@ -212,8 +249,7 @@ impl Drop for Given<'_> {
     fn drop(&mut self) {
         self.caller.pending().remove(&self.number);
         if let Some(entry) = self.entry.take() {
-            let host = self.caller.host.clone();
-            tokio::spawn(async move { entry.take_back(&host).await });
+            entry.leave(self.caller.host.clone());
         }
     }
 }

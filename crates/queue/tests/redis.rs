@@ -1,5 +1,6 @@
 //! The queue against a real Redis: what the tests over HTTP (tests/queue) cannot bring about.
 
+use std::collections::HashMap;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -115,23 +116,50 @@ async fn take_one(taker: &mut Taker) -> lode_queue::Taken {
     }
 }
 
+/// Comes back when the queue has nothing any more.
 async fn all_streams_are_empty(connection: &mut MultiplexedConnection) {
-    for lane in 0..16 {
-        let left: u64 = redis::cmd("XLEN")
-            .arg(format!("{{lode}}:tasks:{lane}"))
-            .query_async(connection)
-            .await
-            .expect("a length");
-        assert_eq!(left, 0, "lane {lane}");
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        let mut left = Vec::new();
+        for lane in 0..16 {
+            let length = redis::cmd("XLEN").arg(format!("{{lode}}:tasks:{lane}")).to_owned();
+            left.push(length.query_async::<i64>(connection).await.expect("a length"));
+        }
+        let load = redis::cmd("HMGET").arg(&["{lode}:load", "tasks", "bytes"]).to_owned();
+        let load: Vec<Option<i64>> = load.query_async(connection).await.expect("the load");
+        left.extend(load.into_iter().flatten());
+        if left.iter().all(|n| *n == 0) {
+            return;
+        }
+        assert!(Instant::now() < until, "lanes, tasks and bytes: {left:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let load: Vec<Option<i64>> = redis::cmd("HMGET")
-        .arg("{lode}:load")
-        .arg("tasks")
-        .arg("bytes")
-        .query_async(connection)
-        .await
-        .expect("the load");
-    assert!(load.iter().all(|n| n.unwrap_or(0) == 0), "{load:?}");
+}
+
+/// Comes back when so many tasks have been put in, whatever became of them.
+async fn taken_in(connection: &mut MultiplexedConnection, count: i64) {
+    loop {
+        let mut all = 0;
+        for lane in 0..16 {
+            let mut info = redis::cmd("XINFO");
+            info.arg("STREAM").arg(format!("{{lode}}:tasks:{lane}"));
+            let info: HashMap<String, redis::Value> =
+                info.query_async(connection).await.expect("a stream");
+            if let Some(redis::Value::Int(added)) = info.get("entries-added") {
+                all += added;
+            }
+        }
+        if all >= count {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Lets Redis do nothing for a while.
+async fn pause(connection: &mut MultiplexedConnection, ms: u64) {
+    let mut pause = redis::cmd("CLIENT");
+    pause.arg("PAUSE").arg(ms).arg("ALL").query_async::<()>(connection).await.expect("paused");
 }
 
 #[tokio::test]
@@ -194,14 +222,29 @@ async fn what_no_worker_was_given_is_taken_back() {
     over.deadline = Instant::now();
     assert!(matches!(caller.call(over).await, Answer::Expired));
     // Nor what nobody waits for any more.
+    let mut connection = redis.connection().await;
     let gone = ask(&caller, task("app", "x"));
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    taken_in(&mut connection, 2).await;
     gone.abort();
-    let _ = gone.await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    all_streams_are_empty(&mut connection).await;
     let worker = redis.join("w", Role::Worker).await;
     assert!(Taker::new(&worker).take(10).await.is_empty());
-    all_streams_are_empty(&mut redis.connection().await).await;
+}
+
+#[tokio::test]
+async fn what_is_left_while_it_is_taken_in_never_runs() {
+    let redis = Redis::start();
+    let caller = Caller::new(&redis.join("a", Role::Api).await);
+    let mut connection = redis.connection().await;
+    // Redis has been sent them, and does not answer yet.
+    pause(&mut connection, 500).await;
+    let gone = [ask(&caller, task("app", "x")), ask(&caller, task("other", "y"))];
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    gone.iter().for_each(tokio::task::JoinHandle::abort);
+    taken_in(&mut connection, 2).await;
+    all_streams_are_empty(&mut connection).await;
+    let worker = redis.join("w", Role::Worker).await;
+    assert!(Taker::new(&worker).take(10).await.is_empty());
 }
 
 #[tokio::test]
@@ -307,8 +350,7 @@ async fn what_is_taken_after_a_lease_has_ended_is_taken_with_one_that_lasts() {
     let (redis, caller, worker, mut taker) = both().await;
     let mut connection = redis.connection().await;
     // Nobody gets through for longer than a lease, and the host knows before that has ended.
-    let pause = ["PAUSE", "3700", "ALL"];
-    redis::cmd("CLIENT").arg(&pause).query_async::<()>(&mut connection).await.expect("paused");
+    pause(&mut connection, 3700).await;
     let (mut fenced, over) = (worker.fenced(), Instant::now() + Duration::from_millis(3800));
     let before = *fenced.borrow();
     fenced.changed().await.expect("it goes on");
@@ -341,8 +383,6 @@ async fn what_was_handed_back_can_be_taken_back() {
         let answerer = taker.answerer();
         let back = async || answerer.hand_back(taken.ticket, &taken.payload).await;
         let leave = async || {
-            // Its caller has heard by now that it is in the queue: before that, nobody can take it back.
-            tokio::time::sleep(Duration::from_millis(100)).await;
             answer.abort();
             tokio::time::sleep(Duration::from_millis(300)).await;
         };
@@ -383,8 +423,7 @@ async fn what_a_host_gave_up_is_lost_and_not_given_to_it_again() {
     let taken = take_one(&mut taker).await;
     let mut connection = redis.connection().await;
     // Nobody gets through for a while, and connections are new after it.
-    let pause = ["PAUSE", "700", "ALL"];
-    redis::cmd("CLIENT").arg(&pause).query_async::<()>(&mut connection).await.expect("paused");
+    pause(&mut connection, 700).await;
     let answerer = taker.answerer();
     let given_up = tokio::spawn(async move { answerer.give_up(taken.ticket).await });
     tokio::time::sleep(Duration::from_millis(100)).await;
