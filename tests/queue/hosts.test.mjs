@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { startCluster, until } from '../lib/cluster.mjs';
-import { ask, clientOf } from '../lib/http.mjs';
+import { ask, basic, clientOf } from '../lib/http.mjs';
 import { freePort } from '../lib/network.mjs';
 import { startWorker } from '../lib/server.mjs';
 import { traced, traces } from './scripts.mjs';
@@ -63,6 +63,25 @@ describe('hosts', { concurrency: false, timeout: 180_000 }, () => {
       const { queue } = await cluster.status();
       return queue.pending === 0 && queue.waiting === 0;
     });
+  });
+
+  it('a client that hangs up: its run ends on the worker, too', async () => {
+    await begin({ workers: 1 });
+    const leaving = new AbortController();
+    const left = fetch(`${app.url}/rpc/${app.key}/custom/traced`, {
+      method: 'POST',
+      headers: { authorization: basic(app.key, app.masterSecret), 'content-type': 'application/json' },
+      body: JSON.stringify({ id: 'a', waitMs: 50_000 }),
+      signal: leaving.signal,
+    });
+    const stays = client.master.run('traced', { id: 'b', waitMs: 3000 });
+    await began(2);
+    leaving.abort();
+    await assert.rejects(left);
+    await until('one under way', async () => (await cluster.status()).hosts.some(({ kind, running }) => kind === 'worker' && running === 1));
+    assert.equal((await stays).status, 200);
+    await until('an empty queue', async () => (await cluster.status()).queue.pending === 0);
+    assert.deepEqual((await traces(client, { what: 'done' })).map(({ id }) => id), ['b']);
   });
 
   it('a worker that is asked to end: finishes what it was given, and takes no more', async () => {

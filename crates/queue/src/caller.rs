@@ -9,17 +9,15 @@ use redis::Value;
 use tokio::sync::oneshot;
 
 use crate::batches::{Batches, Item, Unheard};
-use crate::entries::{self, Entry};
+use crate::entries::Fields;
 use crate::host::{Change, Host, Inner, text};
-use crate::keys::{self, LOAD};
-use crate::link::{BLOCK, Failure, Reader, Script};
+use crate::keys::{self, LOAD, REPLIES};
+use crate::link::{Failure, Script};
+use crate::replies;
 use crate::task::{Answer, Rejection, Task};
 
 /// A worker ends a run at its deadline; its answer has this long to arrive.
 const TRAVEL: Duration = Duration::from_millis(500);
-
-/// Answers read at once: enough that a burst is a few reads, little enough memory.
-const BATCH: usize = 256;
 
 enum Reply {
     Answered(Vec<u8>),
@@ -49,7 +47,7 @@ impl Caller {
     pub fn new(host: &Host) -> Self {
         let host = host.inner.clone();
         let pending = Arc::<Pending>::default();
-        tokio::spawn(read(Arc::downgrade(&host), Arc::downgrade(&pending)));
+        tokio::spawn(replies::read(Arc::downgrade(&host), Arc::downgrade(&pending), deliver));
         let most = [host.config.most_tasks, host.config.most_bytes].map(|most| most.to_string());
         let args = [&host.name, &most[0], &most[1]].map(|text| text.clone().into_bytes());
         let common = Item { keys: vec![LOAD.to_owned()], args: args.into() };
@@ -66,7 +64,7 @@ impl Caller {
     }
 
     /// Has a task run by some worker, at most once. Comes back by its deadline and a moment. Dropping the
-    /// future takes the task back if no worker was given it.
+    /// future takes the task back; a worker that has it is told.
     pub async fn call(&self, task: Task) -> Answer {
         let answer = self.ask(task).await;
         let metrics = &self.host.metrics;
@@ -212,20 +210,27 @@ impl Waiting {
         })
     }
 
-    async fn take_back(&self, host: &Inner) -> bool {
+    /// Returns whether it will never run. `tell`: where its worker, if one has it, is told; nothing, for nowhere.
+    async fn take_back(&self, host: &Inner, tell: &str) -> bool {
         let number = String::from_utf8_lossy(&self.number);
         let member = format!("{}:{number}", host.name);
         let bytes = format!("-{}", self.bytes);
         let moved = keys::moved(&host.name, &number);
         let names = [self.lane.as_str(), &self.outstanding, LOAD, &moved];
-        let args = [self.id.as_bytes(), member.as_bytes(), bytes.as_bytes(), &self.deadline_ms];
+        let args: [&[u8]; 5] = [
+            self.id.as_bytes(),
+            member.as_bytes(),
+            bytes.as_bytes(),
+            &self.deadline_ms,
+            tell.as_bytes(),
+        ];
         let until = Instant::now() + TRAVEL;
         matches!(host.link.run(Script::Withdraw, &names, &args, until).await, Ok(Value::Int(1)))
     }
 
     /// Takes the task back in its own time, as nobody waits for it any more.
     fn leave(self, host: Arc<Inner>) {
-        tokio::spawn(async move { self.take_back(&host).await });
+        tokio::spawn(async move { self.take_back(&host, REPLIES).await });
     }
 }
 
@@ -239,7 +244,8 @@ struct Given<'c> {
 impl Given<'_> {
     async fn take_back(&mut self) -> bool {
         match self.entry.take() {
-            Some(entry) => entry.take_back(&self.caller.host).await,
+            // A worker ends it at the deadline by itself, and says how it went.
+            Some(entry) => entry.take_back(&self.caller.host, "").await,
             None => false,
         }
     }
@@ -254,38 +260,8 @@ impl Drop for Given<'_> {
     }
 }
 
-/// Reads answers for as long as somebody may wait for one.
-async fn read(host: std::sync::Weak<Inner>, pending: std::sync::Weak<Pending>) {
-    let mut reader = Reader::default();
-    let mut done: Vec<String> = Vec::new();
-    loop {
-        let (Some(host), Some(pending)) = (host.upgrade(), pending.upgrade()) else { return };
-        let Some((connection, _)) = reader.connection(&host.link).await else { continue };
-        let key = keys::replies(&host.name);
-        // Whatever was read is deleted, so what there is has not been read: no position to keep, which a
-        // Redis that has lost its last writes would not know.
-        let mut ask = redis::pipe();
-        if !done.is_empty() {
-            ask.cmd("XDEL").arg(&key).arg(&done).ignore();
-        }
-        ask.cmd("XREAD").arg("COUNT").arg(BATCH).arg("BLOCK").arg(BLOCK.as_millis() as u64);
-        ask.arg("STREAMS").arg(&key).arg("0-0");
-        match ask.query_async::<(Value,)>(connection).await {
-            Ok((value,)) => {
-                done.clear();
-                for (_, list) in entries::streams(value) {
-                    for Entry { id, fields } in list {
-                        done.push(id);
-                        deliver(&host, &pending, fields);
-                    }
-                }
-            }
-            Err(error) => reader.broke(&host.link, &error).await,
-        }
-    }
-}
-
-fn deliver(host: &Inner, pending: &Pending, mut fields: entries::Fields) {
+/// An answer has come, or word of a change.
+fn deliver(host: &Inner, pending: &Pending, mut fields: Fields) {
     let how = fields.text("k").unwrap_or_default();
     let payload = fields.take("p").unwrap_or_default();
     if how == "changed" {
