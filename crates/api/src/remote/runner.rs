@@ -211,6 +211,10 @@ async fn one(
     if app.revision != *asked.revision {
         return unbegun(Report::rejected(Overload::NotDeployed, Duration::ZERO));
     }
+    // The master may still have what this has come in the place of, which is not what was asked for.
+    if let Some(broken) = &app.broken {
+        return unbegun(failed(format!("the app cannot be built here: {}", broken.debug)));
+    }
     let Ok(url) = Url::parse(&asked.url) else {
         return unbegun(failed("the task's URL is none".into()));
     };
