@@ -157,6 +157,14 @@ async fn taken_in(connection: &mut MultiplexedConnection, count: i64) {
     }
 }
 
+/// Comes back when so many tasks are in the queue or in hand.
+async fn outstanding(connection: &mut MultiplexedConnection, count: usize) {
+    let load = redis::cmd("HGET").arg(&["{lode}:load", "tasks"]).to_owned();
+    while load.query_async::<Option<usize>>(connection).await.expect("a load") != Some(count) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// Lets Redis do nothing for a while.
 async fn pause(connection: &mut MultiplexedConnection, ms: u64) {
     let mut pause = redis::cmd("CLIENT");
@@ -238,7 +246,7 @@ async fn what_is_left_while_it_is_taken_in_never_runs() {
     let caller = Caller::new(&redis.join("a", Role::Api).await);
     let mut connection = redis.connection().await;
     // Redis has been sent them, and does not answer yet.
-    pause(&mut connection, 500).await;
+    pause(&mut connection, 300).await;
     let gone = [ask(&caller, task("app", "x")), ask(&caller, task("other", "y"))];
     tokio::time::sleep(Duration::from_millis(100)).await;
     gone.iter().for_each(tokio::task::JoinHandle::abort);
@@ -253,15 +261,14 @@ async fn an_expired_task_is_answered_and_not_given() {
     let redis = Redis::start();
     let api = redis.join("a", Role::Api).await;
     let caller = Caller::new(&api);
-    let mut soon = task("app", "x");
-    soon.deadline = Instant::now() + Duration::from_millis(400);
-    let answer = ask(&caller, soon);
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    // Given to a host that does not look at it until it is too late.
-    let mut connection = redis.connection().await;
     let worker = redis.join("w", Role::Worker).await;
+    let mut connection = redis.connection().await;
+    let deadline = Instant::now() + Duration::from_millis(400);
+    let answer = ask(&caller, Task { deadline, ..task("app", "x") });
+    taken_in(&mut connection, 1).await;
+    // Given to a host that does not look at it until it is too late.
     given_and_never_arrived(&mut connection, 10).await;
-    tokio::time::sleep(Duration::from_millis(350)).await;
+    tokio::time::sleep_until((deadline + Duration::from_millis(20)).into()).await;
     // Its first read is of what was given to it before.
     assert!(Taker::new(&worker).take(10).await.is_empty());
     assert!(matches!(answer.await.expect("no panic"), Answer::Expired));
@@ -317,13 +324,7 @@ async fn what_was_given_and_never_arrived_is_found_behind_all_that_is_in_hand() 
         taken.extend(taker.take((held - taken.len()).min(50)).await);
     }
     let mut connection = redis.connection().await;
-    let entered = async |connection: &mut MultiplexedConnection| {
-        let load = redis::cmd("HGET").arg(&["{lode}:load", "tasks"]).to_owned();
-        load.query_async::<Option<usize>>(connection).await.expect("a load")
-    };
-    while entered(&mut connection).await != Some(2 * held) {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    outstanding(&mut connection, 2 * held).await;
     given_and_never_arrived(&mut connection, 2 * held).await;
     redis::cmd("CLIENT")
         .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
@@ -478,14 +479,12 @@ async fn answering_for_the_dead_costs_a_host_no_lease() {
 async fn what_counts_an_apps_tasks_lasts_as_long_as_they_do() {
     let (redis, caller, _worker, _taker) = both().await;
     let mut connection = redis.connection().await;
-    let enter = async || {
-        drop(ask(&caller, task("app", "x")));
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    };
-    enter().await;
+    drop(ask(&caller, task("app", "x")));
+    taken_in(&mut connection, 1).await;
     let expire = ["{lode}:app:app", "5000"];
     redis::cmd("PEXPIRE").arg(&expire).query_async::<()>(&mut connection).await.expect("set");
-    enter().await;
+    drop(ask(&caller, task("app", "x")));
+    taken_in(&mut connection, 2).await;
     let left: i64 =
         redis::cmd("PTTL").arg("{lode}:app:app").query_async(&mut connection).await.expect("ms");
     assert!(left > 43_200_000, "{left} ms");
@@ -570,20 +569,21 @@ async fn deleted_entries_flushed_scripts_and_groups_do_no_harm() {
 async fn everything_is_bounded_for_all_hosts_together() {
     let redis = Redis::start();
     let hosts = [redis.join("a", Role::Api).await, redis.join("b", Role::Api).await];
+    let mut connection = redis.connection().await;
     let callers = [Caller::new(&hosts[0]), Caller::new(&hosts[1])];
     let few = |app: &str| Task { most: 3, ..task(app, "x") };
     let mut waiting = Vec::new();
     for n in 0..3 {
         waiting.push(ask(&callers[n % 2], few("flood")));
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    outstanding(&mut connection, 3).await;
     let rejected = callers[1].call(few("flood")).await;
     assert!(matches!(rejected, Answer::Rejected(Rejection::App, _)), "{rejected:?}");
     waiting.push(ask(&callers[1], few("calm")));
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    outstanding(&mut connection, 4).await;
     assert!(waiting.iter().all(|answer| !answer.is_finished()));
     waiting.iter().for_each(tokio::task::JoinHandle::abort);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    all_streams_are_empty(&mut connection).await;
 
     // A rate, and one second's burst of it.
     let rated = |deadline: u64| Task {
@@ -611,7 +611,7 @@ async fn everything_is_bounded_for_all_hosts_together() {
     let rejected = caller.call(large).await;
     assert!(matches!(rejected, Answer::Rejected(Rejection::Queue, _)), "{rejected:?}");
     let two = [ask(&caller, task("one", "x")), ask(&caller, task("two", "x"))];
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    outstanding(&mut connection, 2).await;
     let rejected = caller.call(task("three", "x")).await;
     assert!(matches!(rejected, Answer::Rejected(Rejection::Queue, _)), "{rejected:?}");
     drop(two);
@@ -674,7 +674,7 @@ async fn a_restart_of_redis_loses_no_answer() {
     let held = ask(&caller, task("app", "held"));
     let mut taken = vec![take_one(&mut taker).await];
     let waiting = ask(&caller, task("other", "waiting"));
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    taken_in(&mut redis.connection().await, 2).await;
     redis.restart();
     tokio::time::sleep(Duration::from_millis(200)).await;
     // Asked when hosts know that they have lost it, if not yet that it is back.
