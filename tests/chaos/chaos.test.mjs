@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { tasks } from '../lib/cluster.mjs';
+import { tasks, until } from '../lib/cluster.mjs';
 import { impossible, makeNetwork } from '../lib/network.mjs';
 import { startPostgres } from '../lib/postgres.mjs';
 import { startRedis } from '../lib/redis.mjs';
@@ -140,23 +140,13 @@ async function scenario(later) {
   for (const one of workers) assert.ok(one.lives());
 
   // Nothing is left over, and the dead are forgotten.
-  const status = await until(async () => {
+  const status = await until('an empty queue and four hosts', async () => {
     const told = await lode(['status', '--queue', queue, '--json']);
     assert.equal(told.code, 0, told.stderr);
     const { queue: left, hosts: there } = JSON.parse(told.stdout);
     return left.waiting === 0 && left.pending === 0 && there.length === 4 ? there : undefined;
-  }, 'an empty queue and four hosts');
+  });
   assert.deepEqual(status.filter(({ kind }) => kind === 'worker').map(({ name }) => name).sort(), workers.map(({ name }) => name).sort());
-}
-
-/** Waits for something; a minute at most. */
-async function until(found, what) {
-  for (let tries = 0; tries < 120; tries++) {
-    const value = await found();
-    if (value !== undefined) return value;
-    await pause(500);
-  }
-  throw new Error(`never seen: ${what}`);
 }
 
 /** Waits until no asynchronous task has anything to do any more: all of them. */

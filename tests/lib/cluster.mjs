@@ -7,13 +7,14 @@ import { lode, startServer, startWorker } from './server.mjs';
 
 /**
  * Starts all of it. `redis`: its options (redis.mjs). `queue`: the URL of the queue, made of the Redis. `env`: of the
- * program. `store`: the URL of a database that is there already.
+ * program. `postgres`: one that is there already, and stays.
  */
 export async function startCluster({
   apis = 1, workers = 1, redis: options, queue: queueOf = (redis) => redis.url, env: envOf = () => ({}), args = [], workerArgs = [],
+  postgres: shared,
 } = {}) {
   const redis = await startRedis(options);
-  const postgres = await startPostgres();
+  const postgres = shared ?? await startPostgres();
   const store = postgres.database();
   const queue = queueOf(redis);
   const env = envOf(redis);
@@ -51,7 +52,7 @@ export async function startCluster({
     },
     async stop() {
       for (const host of [...cluster.workers, ...cluster.apis]) await host.kill();
-      await postgres.stop();
+      if (shared === undefined) await postgres.stop();
       await redis.stop();
     },
   };

@@ -1,5 +1,6 @@
 // An app on many hosts is one app: whoever is asked, and whoever runs its scripts.
 import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
 import { startCluster, until } from '../lib/cluster.mjs';
 import { ask, clientOf } from '../lib/http.mjs';
@@ -55,6 +56,24 @@ describe('apps on many hosts', { concurrency: false }, () => {
       assert.equal(answer.status, 200, answer.text);
       assert.deepEqual(answer.body, { status: 200, body: { inner: true } });
     }
+  });
+
+  it('the calls that a script makes at once have one budget between them', async () => {
+    const app = await cluster.app({
+      'endpoints/inner.js': endpoint('response.complete(200);'),
+      'endpoints/fanout.js': endpoint(`
+        var context = modules.backendContext, statuses = [];
+        for (var i = 0; i < 8; i++) modules.request.post({
+          uri: context.getApiHost() + '/rpc/' + request.appKey + '/custom/inner',
+          headers: { Authorization: 'Basic ' + modules.utils.base64.encode(context.getAppKey() + ':' + context.getMasterSecret()) },
+          json: {},
+        }, function (error, res) {
+          statuses.push(error ? error.message : res.statusCode);
+          if (statuses.length === 8) { response.body = statuses.sort(); response.complete(200); }
+        });`),
+    }, { budget: { runs: 4 } });
+    const answer = await clientOf(app.at(1)).master.run('fanout');
+    assert.deepEqual(answer.body, [200, 200, 200, 550, 550, 550, 550, 550], answer.text);
   });
 
   it('what one host has deployed, all run', async () => {
@@ -118,5 +137,76 @@ describe('apps on many hosts', { concurrency: false }, () => {
     const names = [...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name);
     assert.deepEqual(names, [...new Set(names)]);
     assert.equal((await ask(`${server.url}/admin/metrics`)).status, 401);
+  });
+});
+
+describe('what a worker builds', { concurrency: false, timeout: 180_000 }, () => {
+  let cluster;
+  let app;
+  let client;
+  /** A task of the first deployment: its lane, and what a worker is told. */
+  let stale;
+  let number = 0;
+  before(async () => {
+    cluster = await startCluster({ workers: 0 });
+    app = await cluster.app(answers('first'));
+    client = clientOf(app);
+    const first = client.master.run('which');
+    stale = await until('a task', async () => {
+      for (let n = 0; n < 16; n++) {
+        const lane = `{lode}:tasks:${n}`;
+        const [entry] = await cluster.redis.call('XRANGE', lane, '-', '+');
+        if (entry !== undefined) return { lane, payload: entry[1][entry[1].indexOf('p') + 1] };
+      }
+      return undefined;
+    });
+    await cluster.addWorker();
+    assert.deepEqual((await first).body, { which: 'first' });
+  });
+  after(() => cluster?.stop());
+
+  const snapshots = () => {
+    const [worker] = cluster.workers;
+    return `${worker.data}/snapshots-${worker.pid}`;
+  };
+
+  /** Has ten tasks of the first deployment run: what the worker answers to each. */
+  async function ask() {
+    const { lane, payload } = stale;
+    const host = `late${number++}`;
+    for (let n = 0; n < 10; n++) {
+      await cluster.redis.call('XADD', lane, '*', 'h', host, 'n', n, 'a', app.key, 'd', Date.now() + 20_000, 'p', payload);
+    }
+    const entries = await until('ten answers', async () => {
+      const all = await cluster.redis.call('XRANGE', `{lode}:replies:${host}`, '-', '+');
+      return all.length === 10 ? all : undefined;
+    });
+    return entries.map(([, fields]) => JSON.parse(fields[fields.indexOf('p') + 1]));
+  }
+
+  it('late tasks of an older deployment build nothing', async () => {
+    await app.deploy(answers('second'));
+    await until('the second', async () => (await client.master.run('which')).body.which === 'second');
+    const before = readdirSync(snapshots());
+    for (const { ended, overload } of await ask()) assert.deepEqual([ended, overload], ['Rejected', ['NotDeployed', 0]]);
+    assert.deepEqual(readdirSync(snapshots()), before);
+    assert.deepEqual((await client.master.run('which')).body, { which: 'second' });
+  });
+
+  it('what cannot be built is not run, not built for each task, and built when it can be', async () => {
+    const failures = () => cluster.workers[0].log().split('a deployment cannot be run').length - 1;
+    rmSync(snapshots(), { recursive: true });
+    const begun = Date.now();
+    await app.deploy(answers('third'));
+    for (let n = 0; n < 10; n++) {
+      const answer = await client.master.run('which');
+      assert.equal(answer.body.error, 'BLInternalError', answer.text);
+    }
+    for (const { ended, overload } of await ask()) assert.deepEqual([ended, overload], ['Rejected', ['NotDeployed', 0]]);
+    // At first, and every five seconds.
+    const most = 1 + Math.floor((Date.now() - begun) / 5000);
+    assert.ok(failures() >= 1 && failures() <= most, `${failures()} builds, of ${most} at most`);
+    mkdirSync(snapshots());
+    await until('the third', async () => (await client.master.run('which')).body.which === 'third');
   });
 });

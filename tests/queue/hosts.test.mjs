@@ -1,10 +1,11 @@
 // Hosts that come, go and die.
 import assert from 'node:assert/strict';
-import { afterEach, beforeEach, describe, it } from 'node:test';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { startCluster, until } from '../lib/cluster.mjs';
-import { ask, clientOf } from '../lib/http.mjs';
+import { ask, basic, clientOf } from '../lib/http.mjs';
 import { freePort } from '../lib/network.mjs';
+import { startPostgres } from '../lib/postgres.mjs';
 import { startWorker } from '../lib/server.mjs';
 import { traced, traces } from './scripts.mjs';
 
@@ -19,15 +20,19 @@ function isLost(answer) {
 }
 
 describe('hosts', { concurrency: false, timeout: 180_000 }, () => {
+  // Each test has a database of its own there.
+  let postgres;
   let cluster;
   let app;
   let client;
   const begin = async (options, settings = PATIENT) => {
-    cluster = await startCluster(options);
+    cluster = await startCluster({ ...options, postgres });
     app = await cluster.app(SCRIPTS, settings);
     client = clientOf(app);
   };
   const began = (count = 1) => until(`${count} runs`, async () => (await traces(client, { what: 'began' })).length >= count);
+  before(async () => { postgres = await startPostgres(); });
+  after(() => postgres?.stop());
   beforeEach(() => { cluster = undefined; });
   afterEach(() => cluster?.stop());
 
@@ -43,7 +48,7 @@ describe('hosts', { concurrency: false, timeout: 180_000 }, () => {
     assert.ok(Date.now() - asked < 20_000, 'the lost are answered long before their deadline');
     const after = await client.master.run('traced', { id: 'after' });
     assert.equal(after.status, 200, after.text);
-    await pause(2000);
+    await pause(500);
     const counts = (await traces(client, { what: 'began' })).map(({ id }) => id).sort();
     assert.deepEqual(counts, ['a', 'after', 'b', 'c']);
   });
@@ -57,12 +62,32 @@ describe('hosts', { concurrency: false, timeout: 180_000 }, () => {
     cluster.workers[0].thaw();
     await until('it works again', async () => (await client.master.run('traced', { id: 'b' })).status === 200);
     assert.ok(cluster.workers[0].lives());
-    await pause(2000);
+    await pause(500);
     assert.equal((await traces(client, { what: 'began', id: 'a' })).length, 1);
     await until('an empty queue', async () => {
       const { queue } = await cluster.status();
       return queue.pending === 0 && queue.waiting === 0;
     });
+  });
+
+  it('a client that hangs up: its run ends on the worker, too', async () => {
+    await begin({ workers: 1 });
+    const leaving = new AbortController();
+    const left = fetch(`${app.url}/rpc/${app.key}/custom/traced`, {
+      method: 'POST',
+      headers: { authorization: basic(app.key, app.masterSecret), 'content-type': 'application/json' },
+      body: JSON.stringify({ id: 'a', waitMs: 50_000 }),
+      signal: leaving.signal,
+    });
+    await began();
+    leaving.abort();
+    await assert.rejects(left);
+    await until('none under way', async () => {
+      const { hosts, queue } = await cluster.status();
+      return queue.pending === 0 && hosts.every(({ running }) => running === 0);
+    });
+    assert.equal((await client.master.run('traced', { id: 'b' })).status, 200);
+    assert.deepEqual((await traces(client, { what: 'done' })).map(({ id }) => id), ['b']);
   });
 
   it('a worker that is asked to end: finishes what it was given, and takes no more', async () => {
@@ -105,7 +130,7 @@ describe('hosts', { concurrency: false, timeout: 180_000 }, () => {
     await cluster.addWorker();
     const after = await client.master.run('traced', { id: 'after' });
     assert.equal(after.status, 200, after.text);
-    await pause(1000);
+    await pause(500);
     assert.deepEqual((await traces(client, { what: 'began' })).map(({ id }) => id), ['after']);
   });
 

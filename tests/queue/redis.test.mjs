@@ -96,8 +96,12 @@ describe('Redis under load', { concurrency: false, timeout: 180_000 }, () => {
 });
 
 describe('reaching Redis', { concurrency: false, timeout: 120_000 }, () => {
+  let postgres;
+  before(async () => { postgres = await startPostgres(); });
+  after(() => postgres?.stop());
+
   async function works(options) {
-    const cluster = await startCluster({ apis: 1, workers: 1, ...options });
+    const cluster = await startCluster({ apis: 1, workers: 1, postgres, ...options });
     try {
       const app = await cluster.app(SCRIPTS);
       const answer = await clientOf(app).master.run('fine');
@@ -123,7 +127,6 @@ describe('reaching Redis', { concurrency: false, timeout: 120_000 }, () => {
 
   it('is refused, in words and without the password, if it is not the right one', async () => {
     const redis = await startRedis({ acl: ACL });
-    const postgres = await startPostgres();
     for (const command of [['serve', '--listen', '127.0.0.1:0'], ['worker']]) {
       const env = { LODE_QUEUE: redis.urlAs('lode', 'wrong-password'), LODE_STORE: postgres.database() };
       const told = await lode([...command, '--data', temporaryDirectory('data')], { env });
@@ -131,7 +134,6 @@ describe('reaching Redis', { concurrency: false, timeout: 120_000 }, () => {
       assert.match(told.stderr, /queue|redis/i);
       assert.doesNotMatch(told.stderr + told.stdout, /wrong-password/);
     }
-    await postgres.stop();
     await redis.stop();
   });
 
@@ -149,11 +151,9 @@ describe('reaching Redis', { concurrency: false, timeout: 120_000 }, () => {
 
   it('is refused if nobody trusts its certificate', async () => {
     const redis = await startRedis({ tls: true });
-    const postgres = await startPostgres();
     const told = await lode(['worker', '--data', temporaryDirectory('data')], { env: { LODE_QUEUE: redis.url, LODE_STORE: postgres.database() } });
     assert.notEqual(told.code, 0);
     assert.match(told.stderr, /certificate/i);
-    await postgres.stop();
     await redis.stop();
   });
 });

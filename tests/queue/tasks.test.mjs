@@ -13,6 +13,8 @@ const SCRIPTS = {
     response.error('refused by the script');
   });`),
 };
+/** Longer than an API host leaves what is due alone, 0.5 s. */
+const LOOK_MS = 700;
 const ASYNC = { prefer: 'respond-async' };
 const keyed = (key) => ({ headers: { ...ASYNC, 'idempotency-key': key } });
 
@@ -47,7 +49,7 @@ describe('asynchronous tasks', { concurrency: false, timeout: 600_000 }, () => {
     const taskId = accepted(await client.master.run('traced', { id: 'a' }, { headers: ASYNC }));
     await done(client, 'a');
     await until('its state', async () => await stateOf(app, taskId) === 'done');
-    await pause(1500);
+    await pause(LOOK_MS);
     const all = await traces(client);
     assert.deepEqual(all.map(({ what }) => what).sort(), ['began', 'done']);
     assert.deepEqual(new Set(all.map((trace) => trace.taskId)), new Set([taskId]), 'the script sees its taskId');
@@ -79,7 +81,7 @@ describe('asynchronous tasks', { concurrency: false, timeout: 600_000 }, () => {
     const other = accepted(await clients[1].master.run('traced', { id: 'b' }, keyed('key 2')));
     assert.notEqual(other, later);
     await done(clients[0], 'b');
-    await pause(1000);
+    await pause(LOOK_MS);
     assert.equal((await traces(clients[0], { what: 'began', id: 'a' })).length, 1);
   });
 
@@ -96,7 +98,8 @@ describe('asynchronous tasks', { concurrency: false, timeout: 600_000 }, () => {
     const { app, clients: [client] } = await fresh();
     const taskId = accepted(await client.master.run('throws', { id: 'a' }, { headers: ASYNC }));
     await until('it has ended', async () => ['done', 'dead'].includes(await stateOf(app, taskId)));
-    await pause(3000);
+    // A second try would come after a second.
+    await pause(1000 + LOOK_MS);
     assert.equal((await traces(client, { what: 'began' })).length, 1);
   });
 
@@ -107,7 +110,7 @@ describe('asynchronous tasks', { concurrency: false, timeout: 600_000 }, () => {
     await pause(1000);
     await cluster.addWorker();
     await done(client, 'a');
-    await pause(1000);
+    await pause(LOOK_MS);
     assert.equal((await traces(client, { what: 'began' })).length, 1);
   });
 
@@ -175,11 +178,11 @@ describe('asynchronous tasks', { concurrency: false, timeout: 600_000 }, () => {
   it('a scheduled endpoint runs once per beat, whatever number of API hosts there is', async () => {
     const { app, clients: [client] } = await fresh();
     const begun = Date.now();
-    await app.settings({ schedules: [{ endpoint: 'beat', everyMs: 2000 }] });
+    await app.settings({ schedules: [{ endpoint: 'beat', everyMs: 1000 }] });
     await until('three beats', async () => (await traces(client, { what: 'beat' })).length >= 3);
-    await pause(3000);
+    await pause(1000 + LOOK_MS);
     await app.settings({ schedules: [] });
-    const most = Math.floor((Date.now() - begun) / 2000) + 1;
+    const most = Math.floor((Date.now() - begun) / 1000) + 1;
     const beats = (await traces(client, { what: 'beat' })).length;
     assert.ok(beats <= most, `${beats} runs in ${most} beats`);
   });

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lode_queue::Host;
 use lode_store::{AppRecord, Store};
@@ -37,6 +37,7 @@ pub(crate) struct App {
     pub(crate) broken: Option<ApiError>,
     /// Its settings and its active deployment in one digest: hosts that have the same run the same.
     pub(crate) revision: String,
+    loaded: Instant,
 }
 
 impl App {
@@ -51,6 +52,7 @@ impl App {
             deployment: None,
             broken: None,
             revision: String::new(),
+            loaded: Instant::now(),
             record,
         })
     }
@@ -137,6 +139,10 @@ impl Drop for Load<'_> {
     }
 }
 
+/// A worker builds what it could not build again after so long, not for each task: a build takes a process, and up to
+/// seconds of a processor.
+const REBUILD: Duration = Duration::from_secs(5);
+
 /// How often an app is loaded again that changes while it is loaded: whoever changes it so fast gets what there
 /// was at the last time, and whoever asks next, a load of their own.
 const LOADS: usize = 4;
@@ -195,15 +201,15 @@ impl Apps {
     }
 
     /// An app, loaded again if what is known is not of this revision and not what the store has now: a task that
-    /// waited while its app was deployed anew must not have it built for nothing. `None`, if the time is over
-    /// before it could be looked at.
+    /// waited while its app was deployed anew must not have it built for nothing. One that could not be built is tried
+    /// again from time to time. `None`, if the time is over before it could be looked at.
     pub(crate) async fn at_revision(
         &self,
         key: &Arc<str>,
         revision: &str,
         deadline: Instant,
     ) -> Result<Option<Arc<App>>, ApiError> {
-        let at = |app: &Arc<App>| app.revision == revision;
+        let at = |app: &Arc<App>| app.revision == revision && app.broken.is_none();
         if let Some(app) = self.known(key).filter(at) {
             return Ok(Some(app));
         }
@@ -215,8 +221,8 @@ impl Apps {
         if at(&app) {
             return Ok(Some(app));
         }
-        // What could not be run may be able to by now.
-        if app.broken.is_none() && self.store.app(key).await?.as_ref() == Some(&app.record) {
+        let is_tried = app.broken.is_none() || app.loaded.elapsed() < REBUILD;
+        if is_tried && self.store.app(key).await?.as_ref() == Some(&app.record) {
             return Ok(Some(app));
         }
         self.load(key, None).await.map(Some)

@@ -1,7 +1,7 @@
 //! One budget per API request: its hooks and every nested call of their scripts draw on it.
 //!
-//! A run reserves its limits when it begins, and gives back what it has not used. Runs at the same depth (calls
-//! that a script makes at once) wait for each other where their limits together are more than what is left;
+//! A run reserves its limits when it begins, and gives back what it has not used; one that is given up has used all
+//! of it. Runs at the same depth (calls that a script makes at once) wait for each other where their limits together are more than what is left;
 //! a run and those within it draw on the same, as it waits for them. So what a request takes is never more than
 //! its budget at each of the three depths.
 
@@ -66,12 +66,14 @@ impl Spent {
     }
 }
 
-/// What a run has reserved. Dropped without [`Held::charge`] (the run was lost, or never began) it gives all of
-/// it back.
+/// What a run has reserved. Dropped without [`Held::charge`] (whoever asked for the run waits no more) it gives
+/// nothing back: a script that gives its own calls up takes no more by that.
 #[derive(Debug)]
 pub(crate) struct Held {
     budget: Arc<Budget>,
     reserved: Spent,
+    /// All of it, until more is known.
+    used: Spent,
     depth: usize,
     /// The run's.
     pub(crate) limits: Limits,
@@ -79,16 +81,19 @@ pub(crate) struct Held {
 
 impl Held {
     /// Takes out what the run has used.
-    pub(crate) fn charge(self, usage: &Usage) {
-        self.budget.take(&Spent { cpu_ns: usage.cpu_ns, calls: usage.calls, runs: 0 });
+    pub(crate) fn charge(mut self, usage: &Usage) {
+        self.used = Spent { cpu_ns: usage.cpu_ns, calls: usage.calls, runs: 0 };
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Some(reserved) = self.budget.state().reserved.get_mut(self.depth) {
+        let mut state = self.budget.state();
+        if let Some(reserved) = state.reserved.get_mut(self.depth) {
             *reserved = reserved.less(&self.reserved);
         }
+        state.left = state.left.less(&self.used);
+        drop(state);
         self.budget.given_back.notify_waiters();
     }
 }
@@ -165,7 +170,8 @@ impl Budget {
         }
         *reserved = reserved.and(&wanted);
         let limits = Limits { cpu, calls: wanted.calls, ..limits.clone() };
-        Ok(Some(Held { budget: self.clone(), reserved: wanted, depth, limits }))
+        let used = wanted.clone();
+        Ok(Some(Held { budget: self.clone(), reserved: wanted, used, depth, limits }))
     }
 
     /// What is left of it.
@@ -229,20 +235,29 @@ mod tests {
         let waits = budget.begin(&limits, 2);
         assert!(tokio::time::timeout(soon, waits).await.is_err(), "a third has to wait");
         // What goes on within one of them does not wait for the others.
-        drop(budget.begin(&limits, 3).await.expect("there is enough"));
+        let within = budget.begin(&limits, 3).await.expect("there is enough");
+        within.charge(&Usage::default());
         let third = tokio::spawn({
             let (budget, limits) = (budget.clone(), limits.clone());
             async move { budget.begin(&limits, 2).await }
         });
         tokio::time::sleep(soon).await;
-        // Lost: it gives all of it back.
-        drop(held.pop());
+        held.pop().expect("there are two").charge(&Usage::default());
         let third = third.await.expect("no panic").expect("there is room again");
         assert_eq!(third.limits.cpu, Duration::from_millis(100));
         third.charge(&Usage { cpu_ns: 100_000_000, ..Usage::default() });
-        held.clear();
-        drop(outer);
+        held.into_iter().chain([outer]).for_each(|held| held.charge(&Usage::default()));
         assert_eq!(budget.state().reserved, <[Spent; MAX_DEPTH as usize]>::default());
         assert_eq!(budget.left().cpu_ns, 150_000_000);
+    }
+
+    /// Calls with a short time of their own gave all back, and so took as many times the budget as there were.
+    #[tokio::test]
+    async fn a_run_that_is_given_up_has_used_all_it_had() {
+        let budget = budget(150, 120, 3);
+        drop(budget.begin(&Limits::default(), 2).await.expect("there is enough"));
+        assert_eq!(budget.left(), Spent { cpu_ns: 50_000_000, calls: 20, runs: 2 });
+        let next = budget.begin(&Limits::default(), 2).await.expect("there is some");
+        assert_eq!((next.limits.cpu, next.limits.calls), (Duration::from_millis(50), 20));
     }
 }

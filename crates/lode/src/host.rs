@@ -85,10 +85,10 @@ pub(crate) struct Queue {
     #[arg(long, env = "LODE_QUEUE_CA", value_name = "FILE")]
     queue_ca: Option<PathBuf>,
     /// Tasks outstanding in the queue at most, of all apps.
-    #[arg(long, env = "LODE_QUEUE_TASKS", value_name = "N", default_value_t = 100_000)]
+    #[arg(long, env = "LODE_QUEUE_TASKS", value_name = "N", default_value_t = lode_queue::Config::MOST_TASKS)]
     queue_tasks: usize,
     /// MiB of tasks outstanding in the queue at most: Redis holds them in memory.
-    #[arg(long, env = "LODE_QUEUE_MIB", value_name = "N", default_value_t = 256)]
+    #[arg(long, env = "LODE_QUEUE_MIB", value_name = "N", default_value_t = lode_queue::Config::MOST_MIB)]
     queue_mib: usize,
 }
 

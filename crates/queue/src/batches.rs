@@ -31,9 +31,31 @@ pub(crate) struct Item {
     pub(crate) args: Vec<Vec<u8>>,
 }
 
+type Ran = Result<Value, Failure>;
+
+/// Hears what a script answered for a task that nobody waited for any more by then.
+pub(crate) type Unheard = Arc<dyn Fn(&Item, Value) + Send + Sync>;
+
 struct Asked {
     item: Arc<Item>,
-    done: oneshot::Sender<Result<Value, Failure>>,
+    done: oneshot::Sender<Ran>,
+}
+
+/// Who waits for an answer. Dropped, it leaves none behind: one that has just come is unheard, and one that comes
+/// later finds the channel closed.
+struct Waits<'b> {
+    batches: &'b Batches,
+    item: &'b Item,
+    answer: oneshot::Receiver<Ran>,
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.answer.close();
+        if let Ok(Ok(answer)) = self.answer.try_recv() {
+            (self.batches.unheard)(self.item, answer);
+        }
+    }
 }
 
 /// A script that takes, after what all its runs have in common, keys and arguments for each task, and answers
@@ -42,28 +64,31 @@ struct Asked {
 pub(crate) struct Batches {
     link: Arc<Link>,
     asked: mpsc::UnboundedSender<Asked>,
+    unheard: Unheard,
 }
 
 impl Batches {
     /// `common`: what all runs begin with.
-    pub(crate) fn new(link: Arc<Link>, script: Script, common: Item) -> Self {
+    pub(crate) fn new(link: Arc<Link>, script: Script, common: Item, unheard: Unheard) -> Self {
         let (asked, asks) = mpsc::unbounded_channel();
         let (common, asks) = (Arc::new(common), Arc::new(Mutex::new(asks)));
         for _ in 0..UNDER_WAY {
-            tokio::spawn(send(link.clone(), script, common.clone(), asks.clone()));
+            let (common, asks, unheard) = (common.clone(), asks.clone(), unheard.clone());
+            tokio::spawn(send(link.clone(), script, common, asks, unheard));
         }
-        Self { link, asked }
+        Self { link, asked, unheard }
     }
 
     /// Runs the script for a task. Waits for a connection until `until`. If the future is dropped, it may
-    /// have run or not, and may yet.
-    pub(crate) async fn run(&self, item: &Arc<Item>, until: Instant) -> Result<Value, Failure> {
+    /// have run or not, and may yet: then its answer is unheard.
+    pub(crate) async fn run(&self, item: &Arc<Item>, until: Instant) -> Ran {
         loop {
             self.link.connection(until).await?;
             let (done, answer) = oneshot::channel();
+            let mut waits = Waits { batches: self, item, answer };
             // The other end lives as long as this one.
             let _ = self.asked.send(Asked { item: item.clone(), done });
-            match answer.await {
+            match (&mut waits.answer).await {
                 // It broke in between.
                 Ok(Err(Failure::NotReached)) => {}
                 Ok(answer) => return answer,
@@ -78,6 +103,7 @@ async fn send(
     script: Script,
     common: Arc<Item>,
     asks: Arc<Mutex<mpsc::UnboundedReceiver<Asked>>>,
+    unheard: Unheard,
 ) {
     loop {
         let mut asks = asks.lock().await;
@@ -109,7 +135,9 @@ async fn send(
             Err(failure) => vec![Err(failure); batch.len()],
         };
         for (asked, answer) in batch.into_iter().zip(answers) {
-            let _ = asked.done.send(answer);
+            if let Err(Ok(answer)) = asked.done.send(answer) {
+                unheard(&asked.item, answer);
+            }
         }
     }
 }

@@ -8,18 +8,16 @@ use std::time::{Duration, Instant};
 use redis::Value;
 use tokio::sync::oneshot;
 
-use crate::batches::{Batches, Item};
-use crate::entries::{self, Entry};
+use crate::batches::{Batches, Item, Unheard};
+use crate::entries::Fields;
 use crate::host::{Change, Host, Inner, text};
-use crate::keys::{self, LOAD};
-use crate::link::{BLOCK, Failure, Reader, Script};
+use crate::keys::{self, LOAD, REPLIES};
+use crate::link::{Failure, Script};
+use crate::replies;
 use crate::task::{Answer, Rejection, Task};
 
 /// A worker ends a run at its deadline; its answer has this long to arrive.
 const TRAVEL: Duration = Duration::from_millis(500);
-
-/// Answers read at once: enough that a burst is a few reads, little enough memory.
-const BATCH: usize = 256;
 
 enum Reply {
     Answered(Vec<u8>),
@@ -49,16 +47,24 @@ impl Caller {
     pub fn new(host: &Host) -> Self {
         let host = host.inner.clone();
         let pending = Arc::<Pending>::default();
-        tokio::spawn(read(Arc::downgrade(&host), Arc::downgrade(&pending)));
+        tokio::spawn(replies::read(Arc::downgrade(&host), Arc::downgrade(&pending), deliver));
         let most = [host.config.most_tasks, host.config.most_bytes].map(|most| most.to_string());
         let args = [&host.name, &most[0], &most[1]].map(|text| text.clone().into_bytes());
         let common = Item { keys: vec![LOAD.to_owned()], args: args.into() };
-        let enqueue = Batches::new(host.link.clone(), Script::Enqueue, common);
+        let unheard: Unheard = Arc::new({
+            let host = host.clone();
+            move |item, answer| {
+                if let Ok(Entered::In(waiting)) = Entered::of(item, answer) {
+                    waiting.leave(host.clone());
+                }
+            }
+        });
+        let enqueue = Batches::new(host.link.clone(), Script::Enqueue, common, unheard);
         Self { host, pending, next: Arc::new(AtomicU64::new(1)), enqueue }
     }
 
     /// Has a task run by some worker, at most once. Comes back by its deadline and a moment. Dropping the
-    /// future takes the task back if no worker was given it.
+    /// future takes the task back; a worker that has it is told.
     pub async fn call(&self, task: Task) -> Answer {
         let answer = self.ask(task).await;
         let metrics = &self.host.metrics;
@@ -75,16 +81,13 @@ impl Caller {
     }
 
     async fn ask(&self, mut task: Task) -> Answer {
-        let bytes = task.payload.len();
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, mut receiver) = oneshot::channel();
         self.pending().insert(number, sender);
         let mut given = Given { caller: self, number, entry: None };
         let known = match self.enqueue(number, &mut task).await {
-            Ok(Entered::Id(id)) => {
-                let deadline_ms = self.host.link.redis_ms(task.deadline);
-                let app = task.app.clone();
-                given.entry = Some(Waiting { app, id, number, bytes, deadline_ms });
+            Ok(Entered::In(waiting)) => {
+                given.entry = Some(waiting);
                 true
             }
             Ok(Entered::No(answer)) => return answer,
@@ -139,24 +142,7 @@ impl Caller {
         let entered =
             tokio::time::timeout_at(until.into(), self.enqueue.run(&item, task.deadline)).await;
         let answer = entered.map_err(|_| Failure::Unknown("Redis is silent".into()))??;
-        let Value::Array(answer) = answer else {
-            return Err(Failure::Unknown("Redis' answer is none".into()));
-        };
-        let second = answer.get(1);
-        let no =
-            |rejection, ms| Ok(Entered::No(Answer::Rejected(rejection, Duration::from_millis(ms))));
-        match (answer.first().and_then(text).as_deref(), second) {
-            (Some("ok"), Some(id)) => Ok(Entered::Id(text(id).unwrap_or_default())),
-            (Some("expired"), _) => Ok(Entered::No(Answer::Expired)),
-            // What is before it takes about this long: nobody knows exactly.
-            (Some("app"), _) => no(Rejection::App, 500),
-            (Some("queue"), _) => no(Rejection::Queue, 1000),
-            (Some("rate"), Some(Value::Int(ms))) => {
-                no(Rejection::Rate, u64::try_from(*ms).unwrap_or(0))
-            }
-            (Some("broken"), Some(why)) => Err(Failure::Unknown(text(why).unwrap_or_default())),
-            _ => Err(Failure::Unknown("Redis' answer is none".into())),
-        }
+        Entered::of(&item, answer)
     }
 
     fn pending(&self) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Sender<Reply>>> {
@@ -164,31 +150,87 @@ impl Caller {
     }
 }
 
+/// What came of putting a task in.
 enum Entered {
-    Id(String),
+    In(Waiting),
     No(Answer),
 }
 
-/// What it takes to take a task back.
+impl Entered {
+    /// What the script answered of the task that it was asked to take in with `item`.
+    fn of(item: &Item, answer: Value) -> Result<Self, Failure> {
+        let none = || Failure::Unknown("Redis' answer is none".into());
+        let Value::Array(answer) = answer else { return Err(none()) };
+        let second = answer.get(1);
+        let no =
+            |rejection, ms| Ok(Self::No(Answer::Rejected(rejection, Duration::from_millis(ms))));
+        match (answer.first().and_then(text).as_deref(), second) {
+            (Some("ok"), Some(id)) => {
+                let id = text(id).unwrap_or_default();
+                Waiting::of(item, id).map(Self::In).ok_or_else(none)
+            }
+            (Some("expired"), _) => Ok(Self::No(Answer::Expired)),
+            // What is before it takes about this long: nobody knows exactly.
+            (Some("app"), _) => no(Rejection::App, 500),
+            (Some("queue"), _) => no(Rejection::Queue, 1000),
+            (Some("rate"), Some(Value::Int(ms))) => {
+                no(Rejection::Rate, u64::try_from(*ms).unwrap_or(0))
+            }
+            (Some("broken"), Some(why)) => Err(Failure::Unknown(text(why).unwrap_or_default())),
+            _ => Err(none()),
+        }
+    }
+}
+
+/// What it takes to take a task back. Its payload is in Redis only.
 struct Waiting {
-    app: Arc<str>,
+    lane: String,
+    outstanding: String,
     id: String,
-    number: u64,
+    number: Vec<u8>,
+    deadline_ms: Vec<u8>,
     bytes: usize,
-    deadline_ms: i64,
 }
 
 impl Waiting {
-    async fn take_back(&self, host: &Inner) -> bool {
-        let outstanding = keys::outstanding(&self.app);
-        let member = format!("{}:{}", host.name, self.number);
+    /// The task that was asked for with `item`, and is in the queue as `id`.
+    fn of(item: &Item, id: String) -> Option<Self> {
+        let ([lane, outstanding, ..], [number, _, deadline_ms, payload, ..]) =
+            (item.keys.as_slice(), item.args.as_slice())
+        else {
+            return None;
+        };
+        Some(Self {
+            lane: lane.clone(),
+            outstanding: outstanding.clone(),
+            id,
+            number: number.clone(),
+            deadline_ms: deadline_ms.clone(),
+            bytes: payload.len(),
+        })
+    }
+
+    /// Returns whether it will never run. `tell`: where its worker, if one has it, is told; nothing, for nowhere.
+    async fn take_back(&self, host: &Inner, tell: &str) -> bool {
+        let number = String::from_utf8_lossy(&self.number);
+        let member = format!("{}:{number}", host.name);
         let bytes = format!("-{}", self.bytes);
-        let moved = keys::moved(&host.name, &self.number.to_string());
-        let deadline = self.deadline_ms.to_string();
-        let names = [keys::lane_of(&self.app), &outstanding, LOAD, &moved];
-        let args = [self.id.as_bytes(), member.as_bytes(), bytes.as_bytes(), deadline.as_bytes()];
+        let moved = keys::moved(&host.name, &number);
+        let names = [self.lane.as_str(), &self.outstanding, LOAD, &moved];
+        let args: [&[u8]; 5] = [
+            self.id.as_bytes(),
+            member.as_bytes(),
+            bytes.as_bytes(),
+            &self.deadline_ms,
+            tell.as_bytes(),
+        ];
         let until = Instant::now() + TRAVEL;
         matches!(host.link.run(Script::Withdraw, &names, &args, until).await, Ok(Value::Int(1)))
+    }
+
+    /// Takes the task back in its own time, as nobody waits for it any more.
+    fn leave(self, host: Arc<Inner>) {
+        tokio::spawn(async move { self.take_back(&host, REPLIES).await });
     }
 }
 
@@ -202,7 +244,8 @@ struct Given<'c> {
 impl Given<'_> {
     async fn take_back(&mut self) -> bool {
         match self.entry.take() {
-            Some(entry) => entry.take_back(&self.caller.host).await,
+            // A worker ends it at the deadline by itself, and says how it went.
+            Some(entry) => entry.take_back(&self.caller.host, "").await,
             None => false,
         }
     }
@@ -212,44 +255,13 @@ impl Drop for Given<'_> {
     fn drop(&mut self) {
         self.caller.pending().remove(&self.number);
         if let Some(entry) = self.entry.take() {
-            let host = self.caller.host.clone();
-            tokio::spawn(async move { entry.take_back(&host).await });
+            entry.leave(self.caller.host.clone());
         }
     }
 }
 
-/// Reads answers for as long as somebody may wait for one.
-async fn read(host: std::sync::Weak<Inner>, pending: std::sync::Weak<Pending>) {
-    let mut reader = Reader::default();
-    let mut done: Vec<String> = Vec::new();
-    loop {
-        let (Some(host), Some(pending)) = (host.upgrade(), pending.upgrade()) else { return };
-        let Some((connection, _)) = reader.connection(&host.link).await else { continue };
-        let key = keys::replies(&host.name);
-        // Whatever was read is deleted, so what there is has not been read: no position to keep, which a
-        // Redis that has lost its last writes would not know.
-        let mut ask = redis::pipe();
-        if !done.is_empty() {
-            ask.cmd("XDEL").arg(&key).arg(&done).ignore();
-        }
-        ask.cmd("XREAD").arg("COUNT").arg(BATCH).arg("BLOCK").arg(BLOCK.as_millis() as u64);
-        ask.arg("STREAMS").arg(&key).arg("0-0");
-        match ask.query_async::<(Value,)>(connection).await {
-            Ok((value,)) => {
-                done.clear();
-                for (_, list) in entries::streams(value) {
-                    for Entry { id, fields } in list {
-                        done.push(id);
-                        deliver(&host, &pending, fields);
-                    }
-                }
-            }
-            Err(error) => reader.broke(&host.link, &error).await,
-        }
-    }
-}
-
-fn deliver(host: &Inner, pending: &Pending, mut fields: entries::Fields) {
+/// An answer has come, or word of a change.
+fn deliver(host: &Inner, pending: &Pending, mut fields: Fields) {
     let how = fields.text("k").unwrap_or_default();
     let payload = fields.take("p").unwrap_or_default();
     if how == "changed" {

@@ -8,6 +8,8 @@
 //!   is dropped.
 //! - *By its deadline*, which is absolute and in Redis' time. A task that no worker was given by then is taken
 //!   back, and never runs.
+//! - *Nobody waits, nothing runs.* A task whose caller leaves is taken back; a worker that has it is told, and may
+//!   end it.
 //! - *Back-pressure, no trimming.* Tasks and bytes outstanding, tasks per app and its rate are bounded where
 //!   tasks are put in, for all hosts together.
 //!
@@ -21,6 +23,7 @@ mod host;
 mod keys;
 mod link;
 mod metrics;
+mod replies;
 pub mod status;
 mod taker;
 mod task;

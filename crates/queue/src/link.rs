@@ -41,9 +41,19 @@ pub struct Config {
 }
 
 impl Config {
-    /// 100,000 tasks and 256 MiB: seconds of work for a few dozen processors.
+    /// What [`Config::new`] has for [`Config::most_tasks`]: seconds of work for a few dozen processors.
+    pub const MOST_TASKS: usize = 100_000;
+    /// What it has for [`Config::most_bytes`], in MiB: so many tasks of 2.6 KB.
+    pub const MOST_MIB: usize = 256;
+
+    /// With these bounds, and the system's authorities.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), authorities: None, most_tasks: 100_000, most_bytes: 256 << 20 }
+        Self {
+            url: url.into(),
+            authorities: None,
+            most_tasks: Self::MOST_TASKS,
+            most_bytes: Self::MOST_MIB << 20,
+        }
     }
 }
 

@@ -1,16 +1,19 @@
 //! The side that runs: takes tasks out of the queue and answers them.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use redis::{RedisError, Value};
+use tokio::sync::oneshot;
 
 use crate::batches::{Batches, Item};
-use crate::entries::{self, Entry};
+use crate::entries::{self, Entry, Fields};
 use crate::host::{Host, Inner, text};
 use crate::keys::{self, GROUP, LANES, LOAD};
 use crate::link::{BLOCK, Failure, Reader, Script};
+use crate::replies;
 use crate::task::{Taken, Ticket};
 
 /// Tasks taken from one lane at once at most.
@@ -23,7 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long whoever has no lease waits before the next attempt at one.
 const AGAIN: Duration = Duration::from_millis(50);
 
-type Held = Arc<Mutex<HashSet<(&'static str, String)>>>;
+/// Tasks in hand, by lane and id, each with what hears that its caller waits no more; `None` once it has.
+type Held = Mutex<HashMap<(&'static str, String), Option<oneshot::Sender<()>>>>;
 
 /// Takes tasks in a [`Host`]'s name. One per host.
 pub struct Taker {
@@ -39,7 +43,7 @@ pub struct Taker {
 #[derive(Clone)]
 pub struct Answerer {
     host: Arc<Inner>,
-    held: Held,
+    held: Arc<Held>,
     settle: Batches,
 }
 
@@ -48,8 +52,11 @@ impl Taker {
     pub fn new(host: &Host) -> Self {
         let host = host.inner.clone();
         let common = Item { keys: vec![LOAD.to_owned()], args: Vec::new() };
-        let settle = Batches::new(host.link.clone(), Script::Settle, common);
-        let answerer = Answerer { host, held: Held::default(), settle };
+        // What was answered is answered, whether or not anybody waits to hear so.
+        let settle = Batches::new(host.link.clone(), Script::Settle, common, Arc::new(|_, _| ()));
+        let held = Arc::<Held>::default();
+        tokio::spawn(replies::read(Arc::downgrade(&host), Arc::downgrade(&held), withdraw));
+        let answerer = Answerer { host, held, settle };
         Self { answerer, reader: Reader::default(), busy: 1, behind: Vec::new() }
     }
 
@@ -169,9 +176,11 @@ impl Taker {
             });
             return None;
         }
-        if !held.lock().unwrap_or_else(PoisonError::into_inner).insert((lane, id.clone())) {
-            return None;
-        }
+        let (leaves, withdrawn) = oneshot::channel();
+        match held.lock().unwrap_or_else(PoisonError::into_inner).entry((lane, id.clone())) {
+            Slot::Occupied(_) => return None,
+            Slot::Vacant(slot) => slot.insert(Some(leaves)),
+        };
         let app: Arc<str> = fields.text("a").unwrap_or_default().into();
         let payload = fields.take("p").unwrap_or_default();
         let deadline_ms = fields.text("d").and_then(|ms| ms.parse().ok()).unwrap_or(0);
@@ -192,7 +201,19 @@ impl Taker {
             tokio::spawn(async move { answerer.settle(ticket, "expired", &[]).await });
             return None;
         };
-        Some(Taken { app, deadline, payload, waited, ticket })
+        Some(Taken { app, deadline, payload, waited, withdrawn, ticket })
+    }
+}
+
+/// A caller waits no more for a task. One that is not in hand has just been answered, or is about to arrive: that one
+/// goes on to its end.
+fn withdraw(_: &Inner, held: &Held, mut fields: Fields) {
+    let (Some(lane), Some(id)) = (fields.text("p"), fields.text("n")) else { return };
+    let Some(lane) = LANES.into_iter().find(|name| *name == lane) else { return };
+    let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(leaves) = held.get_mut(&(lane, id)).and_then(Option::take) {
+        // Whoever had it may be answering it in this moment.
+        let _ = leaves.send(());
     }
 }
 
@@ -215,7 +236,7 @@ impl Answerer {
         self.settle(ticket, "answer", payload).await
     }
 
-    /// Answers a task as lost that this host had begun and given up. Until then it stays in hand: Redis still
+    /// Answers a task as lost that this host had begun and given up, or whose caller waits no more. Until then it stays in hand: Redis still
     /// has it down as this host's, and must not give it to it again.
     pub async fn give_up(&self, ticket: Ticket) {
         self.settle(ticket, "lost", &[]).await;

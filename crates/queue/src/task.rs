@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
+
 /// One run that somebody waits for.
 #[derive(Clone, Debug)]
 pub struct Task {
@@ -57,6 +59,8 @@ pub struct Taken {
     pub payload: Vec<u8>,
     /// How long it had waited, as Redis' clock tells.
     pub waited: Duration,
+    /// Receives when its caller waits no more: it need not go on. (An error says nothing: it was answered.)
+    pub withdrawn: oneshot::Receiver<()>,
     /// Where its answer goes.
     pub ticket: Ticket,
 }

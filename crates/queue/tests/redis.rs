@@ -1,5 +1,6 @@
 //! The queue against a real Redis: what the tests over HTTP (tests/queue) cannot bring about.
 
+use std::collections::HashMap;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -7,6 +8,7 @@ use std::time::{Duration, Instant};
 use lode_queue::status::Watch;
 use lode_queue::{Answer, Caller, Change, Config, Host, Load, Rejection, Role, Taker, Task};
 use redis::aio::MultiplexedConnection;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 struct Redis {
     process: Child,
@@ -115,23 +117,58 @@ async fn take_one(taker: &mut Taker) -> lode_queue::Taken {
     }
 }
 
+/// Comes back when the queue has nothing any more.
 async fn all_streams_are_empty(connection: &mut MultiplexedConnection) {
-    for lane in 0..16 {
-        let left: u64 = redis::cmd("XLEN")
-            .arg(format!("{{lode}}:tasks:{lane}"))
-            .query_async(connection)
-            .await
-            .expect("a length");
-        assert_eq!(left, 0, "lane {lane}");
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        let mut left = Vec::new();
+        for lane in 0..16 {
+            let length = redis::cmd("XLEN").arg(format!("{{lode}}:tasks:{lane}")).to_owned();
+            left.push(length.query_async::<i64>(connection).await.expect("a length"));
+        }
+        let load = redis::cmd("HMGET").arg(&["{lode}:load", "tasks", "bytes"]).to_owned();
+        let load: Vec<Option<i64>> = load.query_async(connection).await.expect("the load");
+        left.extend(load.into_iter().flatten());
+        if left.iter().all(|n| *n == 0) {
+            return;
+        }
+        assert!(Instant::now() < until, "lanes, tasks and bytes: {left:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let load: Vec<Option<i64>> = redis::cmd("HMGET")
-        .arg("{lode}:load")
-        .arg("tasks")
-        .arg("bytes")
-        .query_async(connection)
-        .await
-        .expect("the load");
-    assert!(load.iter().all(|n| n.unwrap_or(0) == 0), "{load:?}");
+}
+
+/// Comes back when so many tasks have been put in, whatever became of them.
+async fn taken_in(connection: &mut MultiplexedConnection, count: i64) {
+    loop {
+        let mut all = 0;
+        for lane in 0..16 {
+            let mut info = redis::cmd("XINFO");
+            info.arg("STREAM").arg(format!("{{lode}}:tasks:{lane}"));
+            let info: HashMap<String, redis::Value> =
+                info.query_async(connection).await.expect("a stream");
+            if let Some(redis::Value::Int(added)) = info.get("entries-added") {
+                all += added;
+            }
+        }
+        if all >= count {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Comes back when so many tasks are in the queue or in hand.
+async fn outstanding(connection: &mut MultiplexedConnection, count: usize) {
+    let load = redis::cmd("HGET").arg(&["{lode}:load", "tasks"]).to_owned();
+    while load.query_async::<Option<usize>>(connection).await.expect("a load") != Some(count) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Lets Redis do nothing for a while.
+async fn pause(connection: &mut MultiplexedConnection, ms: u64) {
+    let mut pause = redis::cmd("CLIENT");
+    pause.arg("PAUSE").arg(ms).arg("ALL").query_async::<()>(connection).await.expect("paused");
 }
 
 #[tokio::test]
@@ -194,14 +231,29 @@ async fn what_no_worker_was_given_is_taken_back() {
     over.deadline = Instant::now();
     assert!(matches!(caller.call(over).await, Answer::Expired));
     // Nor what nobody waits for any more.
+    let mut connection = redis.connection().await;
     let gone = ask(&caller, task("app", "x"));
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    taken_in(&mut connection, 2).await;
     gone.abort();
-    let _ = gone.await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    all_streams_are_empty(&mut connection).await;
     let worker = redis.join("w", Role::Worker).await;
     assert!(Taker::new(&worker).take(10).await.is_empty());
-    all_streams_are_empty(&mut redis.connection().await).await;
+}
+
+#[tokio::test]
+async fn what_is_left_while_it_is_taken_in_never_runs() {
+    let redis = Redis::start();
+    let caller = Caller::new(&redis.join("a", Role::Api).await);
+    let mut connection = redis.connection().await;
+    // Redis has been sent them, and does not answer yet.
+    pause(&mut connection, 300).await;
+    let gone = [ask(&caller, task("app", "x")), ask(&caller, task("other", "y"))];
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    gone.iter().for_each(tokio::task::JoinHandle::abort);
+    taken_in(&mut connection, 2).await;
+    all_streams_are_empty(&mut connection).await;
+    let worker = redis.join("w", Role::Worker).await;
+    assert!(Taker::new(&worker).take(10).await.is_empty());
 }
 
 #[tokio::test]
@@ -209,15 +261,14 @@ async fn an_expired_task_is_answered_and_not_given() {
     let redis = Redis::start();
     let api = redis.join("a", Role::Api).await;
     let caller = Caller::new(&api);
-    let mut soon = task("app", "x");
-    soon.deadline = Instant::now() + Duration::from_millis(400);
-    let answer = ask(&caller, soon);
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    // Given to a host that does not look at it until it is too late.
-    let mut connection = redis.connection().await;
     let worker = redis.join("w", Role::Worker).await;
+    let mut connection = redis.connection().await;
+    let deadline = Instant::now() + Duration::from_millis(400);
+    let answer = ask(&caller, Task { deadline, ..task("app", "x") });
+    taken_in(&mut connection, 1).await;
+    // Given to a host that does not look at it until it is too late.
     given_and_never_arrived(&mut connection, 10).await;
-    tokio::time::sleep(Duration::from_millis(350)).await;
+    tokio::time::sleep_until((deadline + Duration::from_millis(20)).into()).await;
     // Its first read is of what was given to it before.
     assert!(Taker::new(&worker).take(10).await.is_empty());
     assert!(matches!(answer.await.expect("no panic"), Answer::Expired));
@@ -273,13 +324,7 @@ async fn what_was_given_and_never_arrived_is_found_behind_all_that_is_in_hand() 
         taken.extend(taker.take((held - taken.len()).min(50)).await);
     }
     let mut connection = redis.connection().await;
-    let entered = async |connection: &mut MultiplexedConnection| {
-        let load = redis::cmd("HGET").arg(&["{lode}:load", "tasks"]).to_owned();
-        load.query_async::<Option<usize>>(connection).await.expect("a load")
-    };
-    while entered(&mut connection).await != Some(2 * held) {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    outstanding(&mut connection, 2 * held).await;
     given_and_never_arrived(&mut connection, 2 * held).await;
     redis::cmd("CLIENT")
         .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
@@ -307,8 +352,7 @@ async fn what_is_taken_after_a_lease_has_ended_is_taken_with_one_that_lasts() {
     let (redis, caller, worker, mut taker) = both().await;
     let mut connection = redis.connection().await;
     // Nobody gets through for longer than a lease, and the host knows before that has ended.
-    let pause = ["PAUSE", "3700", "ALL"];
-    redis::cmd("CLIENT").arg(&pause).query_async::<()>(&mut connection).await.expect("paused");
+    pause(&mut connection, 3700).await;
     let (mut fenced, over) = (worker.fenced(), Instant::now() + Duration::from_millis(3800));
     let before = *fenced.borrow();
     fenced.changed().await.expect("it goes on");
@@ -335,42 +379,112 @@ async fn what_was_handed_back_can_be_taken_back() {
     let answer = answer.await.expect("no panic");
     assert!(matches!(answer, Answer::Expired), "{answer:?}");
     // By its caller, before and after it is handed back.
+    let mut connection = redis.connection().await;
     for is_back in [true, false] {
         let answer = ask(&caller, task("app", "x"));
         let taken = take_one(&mut taker).await;
-        let answerer = taker.answerer();
-        let back = async || answerer.hand_back(taken.ticket, &taken.payload).await;
-        let leave = async || {
-            // Its caller has heard by now that it is in the queue: before that, nobody can take it back.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            answer.abort();
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        };
         if is_back {
-            back().await;
-            leave().await;
+            taker.answerer().hand_back(taken.ticket, &taken.payload).await;
+            answer.abort();
         } else {
-            leave().await;
-            back().await;
+            answer.abort();
+            taken.withdrawn.await.expect("its caller has left");
+            taker.answerer().hand_back(taken.ticket, &taken.payload).await;
         }
+        all_streams_are_empty(&mut connection).await;
         let again = taker.take(10).await;
         assert!(again.is_empty(), "{is_back}: {again:?}");
-        all_streams_are_empty(&mut redis.connection().await).await;
     }
+}
+
+#[tokio::test]
+async fn a_worker_is_told_when_a_caller_leaves_and_not_at_a_deadline() {
+    let (redis, caller, _worker, mut taker) = both().await;
+    let mut connection = redis.connection().await;
+    let answerer = taker.answerer();
+    // Its worker ends it by itself, and how it ended is waited for.
+    let deadline = Instant::now() + Duration::from_millis(300);
+    let answer = ask(&caller, Task { deadline, ..task("app", "x") });
+    let taken = take_one(&mut taker).await;
+    let known = redis::cmd("GET").arg("{lode}:moved:a:1").to_owned();
+    while known.query_async::<Option<String>>(&mut connection).await.expect("a text").is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(answerer.answer(taken.ticket, b"ended").await);
+    assert!(matches!(answer.await.expect("no panic"), Answer::Answered(a) if a == b"ended"));
+    let told = redis::cmd("EXISTS").arg("{lode}:replies:w").to_owned();
+    assert!(!told.query_async::<bool>(&mut connection).await.expect("whether it is there"));
+
+    let left = ask(&caller, task("app", "x"));
+    let first = take_one(&mut taker).await;
+    let stays = ask(&caller, task("app", "y"));
+    let mut second = take_one(&mut taker).await;
+    left.abort();
+    first.withdrawn.await.expect("its caller has left");
+    answerer.give_up(first.ticket).await;
+    assert!(second.withdrawn.try_recv().is_err(), "the other one's has not");
+    assert!(answerer.answer(second.ticket, b"z").await);
+    assert!(matches!(stays.await.expect("no panic"), Answer::Answered(a) if a == b"z"));
+    all_streams_are_empty(&mut connection).await;
+}
+
+/// Somewhere far from a Redis: what is sent there takes a while, each way. Its port.
+async fn far_from(redis: &Redis, each_way: Duration) -> u16 {
+    let near = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let (port, to) = (near.local_addr().expect("an address").port(), redis.port);
+    tokio::spawn(async move {
+        while let Ok((here, _)) = near.accept().await {
+            let there = tokio::net::TcpStream::connect(("127.0.0.1", to)).await.expect("Redis");
+            let ((from_here, to_here), (from_there, to_there)) =
+                (here.into_split(), there.into_split());
+            for (mut from, mut to) in [(from_here, to_there), (from_there, to_here)] {
+                tokio::spawn(async move {
+                    let mut bytes = vec![0; 64 << 10];
+                    while let Ok(count @ 1..) = from.read(&mut bytes).await {
+                        tokio::time::sleep(each_way).await;
+                        if to.write_all(&bytes[..count]).await.is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn answering_for_the_dead_costs_a_host_no_lease() {
+    let redis = Redis::start();
+    let mut connection = redis.connection().await;
+    // One after the other, 20 ms each: longer than a lease.
+    for n in 0..200 {
+        let dead = ["{lode}:hosts", &format!("dead-{n}"), "worker {}"].map(str::to_owned);
+        redis::cmd("HSET").arg(&dead).exec_async(&mut connection).await.expect("set");
+    }
+    let port = far_from(&redis, Duration::from_millis(10)).await;
+    let config = Config::new(format!("redis://127.0.0.1:{port}"));
+    let host = redis.join_with(config, "w", Role::Worker).await;
+    let fences = *host.fenced().borrow();
+    let hosts = redis::cmd("HLEN").arg("{lode}:hosts").to_owned();
+    while hosts.query_async::<i64>(&mut connection).await.expect("a length") > 1 {
+        let lease = redis::cmd("EXISTS").arg("{lode}:lease:w").to_owned();
+        assert!(lease.query_async::<bool>(&mut connection).await.expect("whether it holds"));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(*host.fenced().borrow(), fences);
 }
 
 #[tokio::test]
 async fn what_counts_an_apps_tasks_lasts_as_long_as_they_do() {
     let (redis, caller, _worker, _taker) = both().await;
     let mut connection = redis.connection().await;
-    let enter = async || {
-        drop(ask(&caller, task("app", "x")));
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    };
-    enter().await;
+    drop(ask(&caller, task("app", "x")));
+    taken_in(&mut connection, 1).await;
     let expire = ["{lode}:app:app", "5000"];
     redis::cmd("PEXPIRE").arg(&expire).query_async::<()>(&mut connection).await.expect("set");
-    enter().await;
+    drop(ask(&caller, task("app", "x")));
+    taken_in(&mut connection, 2).await;
     let left: i64 =
         redis::cmd("PTTL").arg("{lode}:app:app").query_async(&mut connection).await.expect("ms");
     assert!(left > 43_200_000, "{left} ms");
@@ -383,8 +497,7 @@ async fn what_a_host_gave_up_is_lost_and_not_given_to_it_again() {
     let taken = take_one(&mut taker).await;
     let mut connection = redis.connection().await;
     // Nobody gets through for a while, and connections are new after it.
-    let pause = ["PAUSE", "700", "ALL"];
-    redis::cmd("CLIENT").arg(&pause).query_async::<()>(&mut connection).await.expect("paused");
+    pause(&mut connection, 700).await;
     let answerer = taker.answerer();
     let given_up = tokio::spawn(async move { answerer.give_up(taken.ticket).await });
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -456,20 +569,21 @@ async fn deleted_entries_flushed_scripts_and_groups_do_no_harm() {
 async fn everything_is_bounded_for_all_hosts_together() {
     let redis = Redis::start();
     let hosts = [redis.join("a", Role::Api).await, redis.join("b", Role::Api).await];
+    let mut connection = redis.connection().await;
     let callers = [Caller::new(&hosts[0]), Caller::new(&hosts[1])];
     let few = |app: &str| Task { most: 3, ..task(app, "x") };
     let mut waiting = Vec::new();
     for n in 0..3 {
         waiting.push(ask(&callers[n % 2], few("flood")));
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    outstanding(&mut connection, 3).await;
     let rejected = callers[1].call(few("flood")).await;
     assert!(matches!(rejected, Answer::Rejected(Rejection::App, _)), "{rejected:?}");
     waiting.push(ask(&callers[1], few("calm")));
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    outstanding(&mut connection, 4).await;
     assert!(waiting.iter().all(|answer| !answer.is_finished()));
     waiting.iter().for_each(tokio::task::JoinHandle::abort);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    all_streams_are_empty(&mut connection).await;
 
     // A rate, and one second's burst of it.
     let rated = |deadline: u64| Task {
@@ -497,7 +611,7 @@ async fn everything_is_bounded_for_all_hosts_together() {
     let rejected = caller.call(large).await;
     assert!(matches!(rejected, Answer::Rejected(Rejection::Queue, _)), "{rejected:?}");
     let two = [ask(&caller, task("one", "x")), ask(&caller, task("two", "x"))];
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    outstanding(&mut connection, 2).await;
     let rejected = caller.call(task("three", "x")).await;
     assert!(matches!(rejected, Answer::Rejected(Rejection::Queue, _)), "{rejected:?}");
     drop(two);
@@ -560,7 +674,7 @@ async fn a_restart_of_redis_loses_no_answer() {
     let held = ask(&caller, task("app", "held"));
     let mut taken = vec![take_one(&mut taker).await];
     let waiting = ask(&caller, task("other", "waiting"));
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    taken_in(&mut redis.connection().await, 2).await;
     redis.restart();
     tokio::time::sleep(Duration::from_millis(200)).await;
     // Asked when hosts know that they have lost it, if not yet that it is back.

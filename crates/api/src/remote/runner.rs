@@ -165,7 +165,7 @@ impl Runner {
         let (api, answerer, freed) = (self.api.clone(), answerer.clone(), freed.clone());
         let patience = patience(self.host.workers(), answerer.held());
         tokio::spawn(async move {
-            let Taken { app, deadline, payload, ticket, .. } = taken;
+            let Taken { app, deadline, payload, withdrawn, ticket, .. } = taken;
             tokio::select! {
                 done = one(&api, &app, deadline, &payload, patience) => {
                     freed.notify_one();
@@ -174,7 +174,9 @@ impl Runner {
                         None => answerer.hand_back(ticket, &payload).await,
                     }
                 }
-                // Dropped, so ended: others have answered it as lost, or this host does when it is back.
+                // Dropped, so ended.
+                Ok(()) = withdrawn => answerer.give_up(ticket).await,
+                // As well: others have answered it as lost, or this host does when it is back.
                 _ = fenced.changed() => answerer.give_up(ticket).await,
             }
         });
@@ -208,6 +210,10 @@ async fn one(
     // Whoever asked knows less, or more, than the store has: it looks again.
     if app.revision != *asked.revision {
         return unbegun(Report::rejected(Overload::NotDeployed, Duration::ZERO));
+    }
+    // The master may still have what this has come in the place of, which is not what was asked for.
+    if let Some(broken) = &app.broken {
+        return unbegun(failed(format!("the app cannot be built here: {}", broken.debug)));
     }
     let Ok(url) = Url::parse(&asked.url) else {
         return unbegun(failed("the task's URL is none".into()));

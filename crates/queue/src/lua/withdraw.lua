@@ -1,6 +1,7 @@
--- Takes a task back that no worker has now. Answers 1 if it will never run.
+-- Takes a task back that no worker has now; tells the worker that has it that nobody waits for it any more. Answers 1
+-- if it will never run.
 -- KEYS: lane, the app's outstanding tasks, the load, what has become of it.
--- ARGV: id, host:number, bytes (negative), deadline (ms).
+-- ARGV: id, host:number, bytes (negative), deadline (ms), the prefix of what workers are told, or nothing if they are not.
 local id = redis.call('GET', KEYS[4]) or ARGV[1]
 if id == 'withdrawn' then return 0 end
 local given = redis.pcall('XPENDING', KEYS[1], 'workers', id, id, 1)
@@ -9,6 +10,12 @@ if given.err == nil and #given > 0 then
   local time = redis.call('TIME')
   local left = tonumber(ARGV[4]) - (time[1] * 1000 + math.floor(time[2] / 1000))
   redis.call('SET', KEYS[4], 'withdrawn', 'PX', string.format('%.0f', math.max(left, 0) + 2000))
+  if ARGV[5] ~= '' then
+    local told = ARGV[5] .. given[1][2]
+    redis.call('XADD', told, '*', 'k', 'withdrawn', 'p', KEYS[1], 'n', id)
+    -- A worker reads it at once, unless it is dead.
+    redis.call('PEXPIRE', told, '600000')
+  end
   return 0
 end
 if redis.call('XDEL', KEYS[1], id) == 0 then return 0 end

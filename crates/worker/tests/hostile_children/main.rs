@@ -181,6 +181,33 @@ async fn a_child_that_takes_far_more_memory_than_it_may_is_killed() {
 }
 
 #[tokio::test]
+async fn a_child_that_reads_nothing_is_killed_before_much_waits_for_it() {
+    let bench = start(1).await;
+    // Twice what may wait for a child, and no deadline that it could be killed for.
+    let large = format!("honest\", \"pad\": \"{}", "x".repeat(15 << 20));
+    let runs: Vec<_> = (0..32)
+        .map(|n| {
+            let what = if n == 0 { "silence" } else { &large };
+            let mut task = bench.task(if n % 2 == 0 { "a" } else { "b" }, what);
+            task.limits = Some(Limits { wall: Duration::from_secs(60), ..Limits::default() });
+            task.deadline = Instant::now() + Duration::from_secs(60);
+            let master = bench.master.clone();
+            tokio::spawn(async move { master.run(task).await })
+        })
+        .collect();
+    let mut lost = 0;
+    for run in runs {
+        let report = run.await.expect("no panic");
+        lost += usize::from(is_platform(&report.outcome));
+        // Those that it was not given yet go to the next child.
+        assert!(is_platform(&report.outcome) || report.outcome.is_success(), "{report:?}");
+    }
+    assert!(lost > 16, "{lost} runs were lost");
+    assert!(bench.master.metrics().contains("reason=\"silent\"} 1"), "{}", bench.master.metrics());
+    bench.serves_on().await;
+}
+
+#[tokio::test]
 async fn nothing_is_left_of_children_that_were_killed() {
     let bench = start(2).await;
     bench.serves_on().await;
