@@ -50,7 +50,7 @@ const PREFERENCE: usize = 4;
 const MOST_UNSENT: usize = 128 << 20;
 
 /// A child for which more waits reads nothing: it is killed. Only runs to start come beyond [`MOST_UNSENT`], each of
-/// at most 4 MiB, and a child that reads has few of them not begun.
+/// at most 16 MiB ([`lode_child::protocol::MAX_TEXT`]), and a child that reads has few of them not begun.
 pub(super) const UNSENT_FOR_NOBODY: usize = 2 * MOST_UNSENT;
 
 /// What whoever finds the worker's queue full is told to wait: a full queue is seconds of work.
