@@ -106,6 +106,24 @@ export default [
     },
   },
   {
+    id: 'others-private-entities',
+    row: 'Learning of entities that one may not read: fetching, counting, grouping, delta sets, also of those removed',
+    async attempt(t) {
+      const [mallory, victim] = [await t.client.user('mallory'), await t.client.user('victim')];
+      const path = `/appdata/${t.app.key}/diary`;
+      const since = new Date(Date.now() - 60_000).toISOString();
+      const [as, by] = [victim, mallory].map(({ token }) => ({ authorization: `Kinvey ${token}` }));
+      for (const _id of ['private-1', 'private-2']) await t.ask(path, { ...as, method: 'POST', body: { _id, _acl: { gr: false, gw: false }, word: 'private' } }, ok);
+      await t.ask(`${path}/private-2`, { ...as, method: 'DELETE' }, ok);
+      await t.ask(`${path}/private-1`, by, REFUSED);
+      const grouped = { ...by, method: 'POST', body: { key: { word: true }, initial: { result: 0 }, reduce: 'function(doc,out){ out.result++; }' } };
+      for (const [part, request, nothing] of [['', by, []], ['/_count', by, { count: 0 }], ['/_group', grouped, []], [`/_deltaset?since=${since}`, by, { changed: [], deleted: [] }]]) {
+        const got = await t.ask(`${path}${part}`, request, ok);
+        t.check(JSON.stringify(got.body) === JSON.stringify(nothing), `${part} tells ${got.text}`);
+      }
+    },
+  },
+  {
     id: 'another-users-id',
     row: 'Signing up with the `_id` of a user that is there, to get or to break that user\'s login',
     async attempt(t) {

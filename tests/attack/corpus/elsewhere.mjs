@@ -27,6 +27,7 @@ export const ELSEWHERE = new Map([
   ['A header of tokens that becomes megabytes of secrets', 'secrets leave over TLS to a trusted certificate only'],
   ['Secrets and bodies that make looking for echoes slow', 'secrets leave over TLS to a trusted certificate only'],
   ['Having a server send a secret back encoded, and reading it in the recording of a failed run', 'secrets leave over TLS to a trusted certificate only'],
+  ['Reading apps\' secrets in the database or a backup, or putting one app\'s in the place of another\'s there', 'the database is the operator\'s, which no request reaches'],
   ['A server that sends a secret back as the name of a header', 'secrets leave over TLS to a trusted certificate only'],
   ['A server that puts a secret into a redirect\'s host, for the refusal or the log to show', 'secrets leave over TLS to a trusted certificate only'],
 ]);
