@@ -1,9 +1,9 @@
 //! One budget per API request: its hooks and every nested call of their scripts draw on it.
 //!
 //! A run reserves its limits when it begins, and gives back what it has not used; one that is given up has used all
-//! of it. Runs at the same depth (calls that a script makes at once) wait for each other where their limits together are more than what is left;
-//! a run and those within it draw on the same, as it waits for them. So what a request takes is never more than
-//! its budget at each of the three depths.
+//! of it. Runs at the same depth (calls that a script makes at once) wait for each other where their limits
+//! together are more than what is left; a run and those within it draw on the same, as it waits for them. So what a
+//! request takes is never more than its budget at each of the three depths.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -236,8 +236,8 @@ impl Answerer {
         self.settle(ticket, "answer", payload).await
     }
 
-    /// Answers a task as lost that this host had begun and given up, or whose caller waits no more. Until then it stays in hand: Redis still
-    /// has it down as this host's, and must not give it to it again.
+    /// Answers a task as lost that this host had begun and given up, or whose caller waits no more. Until then it
+    /// stays in hand: Redis still has it down as this host's, and must not give it to it again.
     pub async fn give_up(&self, ticket: Ticket) {
         self.settle(ticket, "lost", &[]).await;
     }

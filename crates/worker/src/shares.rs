@@ -49,6 +49,11 @@ impl Shares {
         Share { of: self.clone(), app: app.to_owned(), held: 0 }
     }
 
+    /// How much of it one app may have.
+    pub fn per_app(&self) -> usize {
+        self.0.per_app
+    }
+
     fn taken(&self) -> MutexGuard<'_, Taken> {
         self.0.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }

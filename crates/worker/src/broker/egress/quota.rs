@@ -23,7 +23,6 @@ pub(super) struct Quota {
     per_app: usize,
     overall: usize,
     memory: Shares,
-    memory_per_app: usize,
 }
 
 #[derive(Default)]
@@ -59,7 +58,6 @@ impl Quota {
             per_app: limits.per_app,
             overall: limits.overall,
             memory: Shares::new(limits.memory, limits.memory / SHARE),
-            memory_per_app: limits.memory / SHARE,
         }
     }
 
@@ -95,7 +93,7 @@ impl Permit {
             Err(Full::App) => busy(format!(
                 "the bodies of this app's requests under way need more than {} bytes of memory, which is \
                  the most they may",
-                self.quota.memory_per_app
+                self.quota.memory.per_app()
             )),
             Err(Full::All) => {
                 busy("the bodies of all apps' requests need too much memory: try again".into())
