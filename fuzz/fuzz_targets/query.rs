@@ -10,6 +10,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use lode_store::read_json;
 use lode_store::query::sql::{Dialect, Scope, Sql, index_sql};
 use lode_store::query::{Document, Filter, Group, Projection, Query, SortKey, Update, check};
 use serde_json::Value;
@@ -17,7 +18,7 @@ use serde_json::Value;
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
     let mut lines = text.splitn(4, '\n');
-    let mut next = || lines.next().and_then(|line| serde_json::from_str::<Value>(line).ok());
+    let mut next = || lines.next().and_then(|line| Some(read_json(line.as_bytes(), 60).ok()?.0));
     let Some(value) = next() else { return };
     let document = match next() {
         Some(Value::Object(document)) => document,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::{FromRequest, Request};
 use http_body_util::BodyExt as _;
-use lode_store::Document;
+use lode_store::{Document, JsonError, read_json};
 use lode_worker::{Full, Share, Shares};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -25,13 +25,9 @@ const STILL: Duration = Duration::from_secs(30);
 /// How long a body may take in all: what Node.js gives a request.
 const IN_ALL: Duration = Duration::from_secs(300);
 /// Arrays and objects within each other. JSON parsers stop near 128; nobody writes half of it.
-const MAX_DEPTH: usize = 60;
-/// Values: each takes some 80 bytes in memory, whatever few it has on the wire.
-const MAX_VALUES: usize = 200_000;
+pub(crate) const MAX_DEPTH: usize = 60;
+/// Bytes of a value in memory.
 const VALUE_BYTES: usize = 80;
-/// What an object with its first members takes more, in values: the node of a tree with room for eleven, some
-/// 450 bytes.
-const OBJECT_VALUES: usize = 5;
 
 /// Bytes of all requests' bodies that are under way, as text and as values. The largest takes 20 MiB, so that
 /// this is some twenty of them, and beside what the store and the queue hold leaves room in a GiB.
@@ -59,12 +55,14 @@ impl FromRequest<Api> for Body {
         if bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Self(None));
         }
-        let value: Value = serde_json::from_slice(&bytes)
-            .map_err(|error| ApiError::new(Kind::JSONParseError, error.to_string()))?;
-        let mut left = MAX_VALUES;
-        check(&value, MAX_DEPTH, &mut left)?;
+        let (value, count) = read_json(&bytes, MAX_DEPTH).map_err(|error| match error {
+            JsonError::TooLarge(why) => {
+                ApiError::new(Kind::RequestTooLarge, format!("the body is too large: {why}"))
+            }
+            error => ApiError::new(Kind::JSONParseError, error.to_string()),
+        })?;
         if bytes.len() > SMALL {
-            share.take((MAX_VALUES - left) * VALUE_BYTES).map_err(too_many)?;
+            share.take(count * VALUE_BYTES).map_err(too_many)?;
             if let Some(trace) = head.extensions.get::<Arc<Trace>>() {
                 trace.hold(share);
             }
@@ -136,29 +134,6 @@ async fn read(
     refused.map_or(Ok(bytes), Err)
 }
 
-fn check(value: &Value, depth: usize, left: &mut usize) -> Result<(), ApiError> {
-    let large = |what: String| Err(ApiError::new(Kind::RequestTooLarge, what));
-    if depth == 0 {
-        return large(format!("the body is nested more than {MAX_DEPTH} levels deep"));
-    }
-    let weight = if value.is_object() { 1 + OBJECT_VALUES } else { 1 };
-    let Some(rest) = left.checked_sub(weight) else {
-        let debug = format!(
-            "the body has more than {MAX_VALUES} values, an object being {}",
-            1 + OBJECT_VALUES
-        );
-        return large(debug);
-    };
-    *left = rest;
-    match value {
-        Value::Array(items) => items.iter().try_for_each(|item| check(item, depth - 1, left)),
-        Value::Object(members) => {
-            members.values().try_for_each(|item| check(item, depth - 1, left))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// Checks that a document can be stored: MongoDB's rule for field names (its manual, "Documents", "Field
 /// Names"), which queries rest on.
 pub(crate) fn check_fields(document: &Document) -> Result<(), ApiError> {
@@ -228,25 +203,6 @@ mod tests {
         read(of(300 << 10), MAX_BYTES, &mut mib.of("kid_b")).await.expect("another's half");
         drop(first);
         read(of(300 << 10), MAX_BYTES, &mut second).await.expect("given back");
-    }
-
-    #[test]
-    fn objects_weigh_more_than_numbers() {
-        assert!(check(&json!([{}, {}]), MAX_DEPTH, &mut 13).is_ok());
-        assert!(check(&json!([{}, {}]), MAX_DEPTH, &mut 12).is_err());
-    }
-
-    #[test]
-    fn deep_and_crowded_bodies_are_refused() {
-        let mut deep = json!(1);
-        for _ in 0..MAX_DEPTH - 1 {
-            deep = json!([deep]);
-        }
-        check(&deep, MAX_DEPTH, &mut 1000).expect("just right");
-        let error = check(&json!([deep]), MAX_DEPTH, &mut 1000).expect_err("too deep");
-        assert_eq!(error.kind, Kind::RequestTooLarge);
-        assert!(check(&json!([1, 2, 3]), MAX_DEPTH, &mut 4).is_ok());
-        assert!(check(&json!([1, 2, 3]), MAX_DEPTH, &mut 3).is_err());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
-use lode_store::Place;
+use lode_store::{Place, read_json};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::api::{Api, Trace};
 use crate::apps::App;
 use crate::auth::{self, Credentials, Identity};
+use crate::body::MAX_DEPTH;
 use crate::budget::Budget;
 use crate::error::{ApiError, Kind};
 use crate::nested::Run;
@@ -209,7 +210,8 @@ pub(crate) fn check_id(id: &str) -> Result<(), ApiError> {
 /// Kinvey's header for what clients tell hooks: a JSON object. What is none is ignored, as it was there.
 pub(crate) fn custom_properties(headers: &HeaderMap) -> Option<Value> {
     let text = headers.get("x-kinvey-custom-request-properties")?.to_str().ok()?;
-    serde_json::from_str(text).ok().filter(Value::is_object)
+    let (properties, _) = read_json(text.as_bytes(), MAX_DEPTH).ok()?;
+    Some(properties).filter(Value::is_object)
 }
 
 /// A JSON answer.

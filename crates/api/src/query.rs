@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use lode_store::query::{Filter, Projection, Query, SortKey};
+use lode_store::read_json;
 use serde_json::{Map, Value};
 
+use crate::body::MAX_DEPTH;
 use crate::error::{ApiError, Kind};
 
 /// Documents that a query may bring: Kinvey's own limit.
@@ -73,7 +75,8 @@ fn given<'p>(params: &'p Map<String, Value>, name: &str) -> Option<&'p Value> {
 /// JSON where a text is JSON, else the text.
 fn lenient(value: &Value) -> Value {
     let text = value.as_str().filter(|text| text.starts_with(['{', '[', '"']));
-    text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| value.clone())
+    let read = text.and_then(|text| read_json(text.as_bytes(), MAX_DEPTH).ok());
+    read.map_or_else(|| value.clone(), |(read, _)| read)
 }
 
 fn whole(params: &Map<String, Value>, name: &str) -> Result<Option<u64>, ApiError> {
@@ -92,7 +95,8 @@ fn whole(params: &Map<String, Value>, name: &str) -> Result<Option<u64>, ApiErro
 }
 
 fn json(name: &str, text: &str) -> Result<Value, ApiError> {
-    serde_json::from_str(text)
+    read_json(text.as_bytes(), MAX_DEPTH)
+        .map(|(value, _)| value)
         .map_err(|error| ApiError::new(Kind::InvalidQuerySyntax, format!("{name}: {error}")))
 }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use lode_store::read_json;
 use lode_worker::broker::Origin;
 use lode_worker::master::{Overload, Report, Task};
 use lode_worker::{Json, Limit, MAX_TEXT, Outcome};
@@ -19,6 +20,9 @@ use crate::recordings;
 
 /// How many deployments a run may lose its turn to, one after the other: each is a deploy of the same second.
 const MOST_DEPLOYS: usize = 3;
+
+/// Arrays and objects within each other in what a script leaves: as many as the sandbox lets through.
+const MOST_LEVELS: usize = 120;
 
 /// What is to be run.
 #[derive(Clone, Copy)]
@@ -87,12 +91,13 @@ struct Authenticated<'a> {
 /// What a script left, read.
 ///
 /// # Errors
-/// It is nested too deeply. Blame: the script.
+/// It is nested too deeply, or too much. Blame: the script.
 pub(crate) fn parsed(json: Option<Json>) -> Result<Option<Value>, ApiError> {
-    let deep = "the script's result is nested too deeply";
-    json.map(|json| serde_json::from_str(json.get()))
-        .transpose()
-        .map_err(|_| ApiError::new(Kind::BLRuntimeError, deep))
+    let wrong = |why| {
+        ApiError::new(Kind::BLRuntimeError, format!("the script's result cannot be read: {why}"))
+    };
+    let Some(json) = json else { return Ok(None) };
+    read_json(json.get().as_bytes(), MOST_LEVELS).map(|(value, _)| Some(value)).map_err(wrong)
 }
 
 impl Call {

@@ -19,6 +19,7 @@ mod entities;
 mod error;
 mod indexes;
 mod job;
+mod json;
 mod kept;
 mod members;
 mod migrations;
@@ -37,6 +38,7 @@ pub use document::{DEEPEST, LONGEST_ID, new_id};
 pub use entities::TOMBSTONES_KEPT;
 pub use error::StoreError;
 pub use indexes::MOST_INDEXES;
+pub use json::{JsonError, MOST_VALUES, read_json};
 pub use modify::{RemoveHow, UpdateHow, Updated};
 pub use query::{
     Document, DocumentText, Filter, FindAndModify, Group, Modify, Projection, Query, QueryError,

@@ -1,5 +1,5 @@
 // Over HTTP: queries and bodies.
-import { ok } from '../lib/expect.mjs';
+import { answers, ok } from '../lib/expect.mjs';
 
 const FAILS = [{ status: [400, 401, 403, 404, 413, 414, 431] }];
 const EITHER = [ok, ...FAILS];
@@ -98,5 +98,23 @@ export default [
       await post(`{"a":${'9'.repeat(1_000_000)}}`, EITHER);
       await post(`[${'{},'.repeat(10_000)}{}]`, EITHER);
     },
+  },
+  {
+    id: 'values-hidden-in-texts',
+    row: 'Values hidden in a text that the JSON parser would take for JSON and unpack, past all counting',
+    async attempt(t) {
+      const name = '$serde_json::private::RawValue';
+      const refused = { status: 400, error: 'JSONParseError' };
+      const post = (body) => t.ask(`/appdata/${t.app.key}/things`, { method: 'POST', authorization: t.owner, body }, refused);
+      await post(`{"a":{"${name}":"[1]"}}`);
+      await post(`{"a":{"${name.replace('s', '\\u0073')}":"[${'{},'.repeat(300_000)}{}]"}}`);
+      await post(`{"${name}":"{\\"_id\\":\\"hidden\\"}"}`);
+      const query = encodeURIComponent(JSON.stringify({ a: { [name]: '[1]' } }));
+      await t.ask(`/appdata/${t.app.key}/things?query=${query}`, { authorization: t.owner }, { status: 400, error: 'InvalidQuerySyntax' });
+    },
+    modern: [
+      ['const a = { ["$serde_json::private::RawValue"]: "[" + "{},".repeat(500_000) + "{}]" }; try { await context.collectionAccess.collection("a").find({ a }); } catch (error) { return /reserved/.test(error.message); }', answers(true)],
+      ['try { await context.collectionAccess.collection("a").insert({ "$serde_json::private::RawValue": "1" }); } catch (error) { return /reserved/.test(error.message); }', answers(true)],
+    ],
   },
 ];

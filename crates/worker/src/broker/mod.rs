@@ -177,7 +177,7 @@ fn unknown(name: &str) -> HostError {
 }
 
 /// What is wrong with arguments, which serde says well.
-pub(crate) fn bad_args(error: &serde_json::Error) -> Failure {
+pub(crate) fn bad_args(error: &impl std::fmt::Display) -> Failure {
     Failure::argument(format!(
         "the call's arguments are wrong: {}",
         log::cut(&error.to_string(), 300)

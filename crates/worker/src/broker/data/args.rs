@@ -1,52 +1,26 @@
 //! The arguments of `data.*`: what crates/guest/js/data.js sends, and whatever else a script may.
 
+use lode_store::{JsonError, read_json};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::broker::bad_args;
 use crate::broker::egress::Failure;
 
-/// Values in a call's arguments, keys not counted: each takes some 80 bytes in memory, whatever few it has as
-/// text. As many as a request's body may have.
-const MAX_VALUES: usize = 200_000;
+/// Arrays and objects within each other: a document's [`lode_store::DEEPEST`], within a list of them, within the
+/// arguments, and one more to see that it is too deep.
+const LEVELS: usize = lode_store::DEEPEST + 3;
 
 /// Reads a call's arguments.
-pub(super) fn read<'a, T: Deserialize<'a>>(args: &'a str) -> Result<T, Failure> {
-    // With what parts them each takes two bytes at least: few calls are long enough to be looked through.
-    if args.len() / 2 >= MAX_VALUES && values(args) > MAX_VALUES {
-        let why = format!("the call's arguments have more than {MAX_VALUES} values");
-        return Err(Failure::too_large(why));
-    }
-    serde_json::from_str(args).map_err(|e| bad_args(&e))
-}
-
-/// How many values a JSON text has, none of them made: one, one for each comma, and one for each array or object
-/// that is not empty.
-fn values(json: &str) -> usize {
-    let mut count = 1;
-    let (mut in_string, mut escaped, mut opened) = (false, false, false);
-    for byte in json.bytes() {
-        if in_string {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_string = false,
-                _ => {}
-            }
-            continue;
+pub(super) fn read<T: DeserializeOwned>(args: &str) -> Result<T, Failure> {
+    let (args, _) = read_json(args.as_bytes(), LEVELS).map_err(|error| match error {
+        JsonError::TooLarge(why) => {
+            Failure::too_large(format!("the call's arguments are too large: {why}"))
         }
-        if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-            continue;
-        }
-        count += usize::from(std::mem::take(&mut opened) && !matches!(byte, b']' | b'}'));
-        match byte {
-            b'"' => in_string = true,
-            b',' => count += 1,
-            b'[' | b'{' => opened = true,
-            _ => {}
-        }
-    }
-    count
+        error => bad_args(&error),
+    })?;
+    T::deserialize(args).map_err(|error| bad_args(&error))
 }
 
 #[derive(Deserialize)]
@@ -221,38 +195,25 @@ fn not_whole<E: serde::de::Error>() -> E {
 
 #[cfg(test)]
 mod tests {
+    use lode_store::MOST_VALUES;
+
     use super::*;
-
-    fn counted(value: &Value) -> usize {
-        match value {
-            Value::Array(items) => 1 + items.iter().map(counted).sum::<usize>(),
-            Value::Object(members) => 1 + members.values().map(counted).sum::<usize>(),
-            _ => 1,
-        }
-    }
-
-    #[test]
-    fn values_are_counted_in_the_text_as_they_would_be_made() {
-        for text in [
-            "1",
-            "[]",
-            " [ ] ",
-            "{}",
-            "[[],[],[]]",
-            "[1, 2, [3, {\"a\": {}, \"b\": [ \n] }]]",
-            r#"{"a,[{": "b\",[", "c\\": [",", "]", "\\\""]}"#,
-        ] {
-            let value: Value = serde_json::from_str(text).expect("JSON");
-            assert_eq!(values(text), counted(&value), "{text}");
-        }
-    }
 
     #[test]
     fn arguments_of_too_many_values_are_refused_before_they_are_made() {
         let args = |count| format!(r#"{{"collection":"c","query":[{}0]}}"#, "0,".repeat(count));
-        // The object, the name and the array are values, too.
-        assert!(read::<Count>(&args(MAX_VALUES - 4)).is_ok());
-        let why = read::<Count>(&args(MAX_VALUES - 3)).err().expect("one too many");
+        // The object (six), the name and the array are values, too.
+        assert!(read::<Count>(&args(MOST_VALUES - 9)).is_ok());
+        let why = read::<Count>(&args(MOST_VALUES - 8)).err().expect("one too many");
         assert!(why.message.contains("200000 values"), "{why}");
+    }
+
+    #[test]
+    fn arguments_hide_no_values_in_a_text() {
+        let hidden = format!("[{}0]", "0,".repeat(MOST_VALUES));
+        let query = serde_json::json!({"$serde_json::private::RawValue": hidden});
+        let args = format!(r#"{{"collection":"c","query":{query}}}"#);
+        let why = read::<Count>(&args).err().expect("refused");
+        assert!(why.message.contains("reserved"), "{why}");
     }
 }
