@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::batches::{Batches, Item, Unheard};
 use crate::entries::Fields;
 use crate::host::{Change, Host, Inner, text};
-use crate::keys::{self, LOAD, REPLIES};
+use crate::keys::{self, APPS, LOAD, REPLIES};
 use crate::link::{Failure, Script};
 use crate::replies;
 use crate::task::{Answer, Rejection, Task};
@@ -50,7 +50,8 @@ impl Caller {
         tokio::spawn(replies::read(Arc::downgrade(&host), Arc::downgrade(&pending), deliver));
         let most = [host.config.most_tasks, host.config.most_bytes].map(|most| most.to_string());
         let args = [&host.name, &most[0], &most[1]].map(|text| text.clone().into_bytes());
-        let common = Item { keys: vec![LOAD.to_owned()], args: args.into() };
+        let keys = [LOAD, APPS].map(str::to_owned);
+        let common = Item { keys: keys.into(), args: args.into() };
         let unheard: Unheard = Arc::new({
             let host = host.clone();
             move |item, answer| {
@@ -123,16 +124,14 @@ impl Caller {
     }
 
     async fn enqueue(&self, number: u64, task: &mut Task) -> Result<Entered, Failure> {
-        let keys = [
-            keys::lane_of(&task.app).to_owned(),
-            keys::outstanding(&task.app),
-            keys::rate(&task.app),
-        ];
+        let keys = [keys::lane_of(&task.app).to_owned(), keys::rate(&task.app)];
+        let weight = keys::weight(task.payload.len());
         let args = [
             number.to_string().into_bytes(),
             task.app.as_bytes().to_vec(),
             self.host.link.redis_ms(task.deadline).to_string().into_bytes(),
             std::mem::take(&mut task.payload),
+            weight.to_string().into_bytes(),
             task.most.to_string().into_bytes(),
             task.rate.unwrap_or(0.0).to_string().into_bytes(),
         ];
@@ -160,15 +159,17 @@ impl Entered {
     /// What the script answered of the task that it was asked to take in with `item`.
     fn of(item: &Item, answer: Value) -> Result<Self, Failure> {
         let none = || Failure::Unknown("Redis' answer is none".into());
-        let Value::Array(answer) = answer else { return Err(none()) };
+        let answer = match answer {
+            Value::Array(answer) => answer,
+            id => {
+                let waiting = text(&id).and_then(|id| Waiting::of(item, id));
+                return waiting.map(Self::In).ok_or_else(none);
+            }
+        };
         let second = answer.get(1);
         let no =
             |rejection, ms| Ok(Self::No(Answer::Rejected(rejection, Duration::from_millis(ms))));
         match (answer.first().and_then(text).as_deref(), second) {
-            (Some("ok"), Some(id)) => {
-                let id = text(id).unwrap_or_default();
-                Waiting::of(item, id).map(Self::In).ok_or_else(none)
-            }
             (Some("expired"), _) => Ok(Self::No(Answer::Expired)),
             // What is before it takes about this long: nobody knows exactly.
             (Some("app"), _) => no(Rejection::App, 500),
@@ -185,45 +186,38 @@ impl Entered {
 /// What it takes to take a task back. Its payload is in Redis only.
 struct Waiting {
     lane: String,
-    outstanding: String,
     id: String,
     number: Vec<u8>,
+    app: Vec<u8>,
     deadline_ms: Vec<u8>,
-    bytes: usize,
+    weight: Vec<u8>,
 }
 
 impl Waiting {
     /// The task that was asked for with `item`, and is in the queue as `id`.
     fn of(item: &Item, id: String) -> Option<Self> {
-        let ([lane, outstanding, ..], [number, _, deadline_ms, payload, ..]) =
+        let ([lane, ..], [number, app, deadline_ms, _, weight, ..]) =
             (item.keys.as_slice(), item.args.as_slice())
         else {
             return None;
         };
         Some(Self {
             lane: lane.clone(),
-            outstanding: outstanding.clone(),
             id,
             number: number.clone(),
+            app: app.clone(),
             deadline_ms: deadline_ms.clone(),
-            bytes: payload.len(),
+            weight: weight.clone(),
         })
     }
 
     /// Returns whether it will never run. `tell`: where its worker, if one has it, is told; nothing, for nowhere.
     async fn take_back(&self, host: &Inner, tell: &str) -> bool {
         let number = String::from_utf8_lossy(&self.number);
-        let member = format!("{}:{number}", host.name);
-        let bytes = format!("-{}", self.bytes);
         let moved = keys::moved(&host.name, &number);
-        let names = [self.lane.as_str(), &self.outstanding, LOAD, &moved];
-        let args: [&[u8]; 5] = [
-            self.id.as_bytes(),
-            member.as_bytes(),
-            bytes.as_bytes(),
-            &self.deadline_ms,
-            tell.as_bytes(),
-        ];
+        let names = [self.lane.as_str(), APPS, LOAD, &moved];
+        let args: [&[u8]; 5] =
+            [self.id.as_bytes(), &self.app, &self.weight, &self.deadline_ms, tell.as_bytes()];
         let until = Instant::now() + TRAVEL;
         matches!(host.link.run(Script::Withdraw, &names, &args, until).await, Ok(Value::Int(1)))
     }

@@ -9,7 +9,7 @@ use redis::Value;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
-use crate::keys::{self, HOSTS, LANES, LEASES, LOAD, OUTSTANDING, REPLIES, TURN};
+use crate::keys::{self, APPS, HOSTS, LANES, LEASES, LOAD, REPLIES, TURN};
 use crate::link::{Config, ConnectError, Failure, Link, Script, now_ms};
 use crate::metrics::Metrics;
 
@@ -190,7 +190,8 @@ impl Inner {
         let known = format!("{} {known}", self.role.name());
         let lease = keys::lease(&self.name);
         let replies = keys::replies(&self.name);
-        let all = [&[lease.as_str(), HOSTS, LOAD, TURN, replies.as_str()], &LANES[..]].concat();
+        let own = [lease.as_str(), HOSTS, LOAD, TURN, replies.as_str(), APPS];
+        let all = [&own, &LANES[..]].concat();
         let ms = LEASE.as_millis().to_string();
         let args: [&[u8]; 4] =
             [self.name.as_bytes(), known.as_bytes(), ms.as_bytes(), LEASES.as_bytes()];
@@ -255,8 +256,8 @@ impl Inner {
     /// Answers what a dead host was given as lost.
     async fn reap(&self, name: &str) {
         let (lease, replies) = (keys::lease(name), keys::replies(name));
-        let all = [&[lease.as_str(), HOSTS, LOAD, replies.as_str()], &LANES[..]].concat();
-        let args: [&[u8]; 3] = [name.as_bytes(), REPLIES.as_bytes(), OUTSTANDING.as_bytes()];
+        let all = [&[lease.as_str(), HOSTS, LOAD, replies.as_str(), APPS], &LANES[..]].concat();
+        let args: [&[u8]; 2] = [name.as_bytes(), REPLIES.as_bytes()];
         let until = Instant::now() + Duration::from_secs(1);
         match self.link.run(Script::Reap, &all, &args, until).await {
             Ok(Value::Int(lost)) if lost >= 0 => {

@@ -25,11 +25,13 @@ pub(crate) const LANES: [&str; 16] = [
 pub(crate) const GROUP: &str = "workers";
 
 pub(crate) const HOSTS: &str = "{lode}:hosts";
+/// All tasks that are outstanding, as one number: the sum of their [weights](weight).
 pub(crate) const LOAD: &str = "{lode}:load";
+/// How many each app has outstanding, of all hosts.
+pub(crate) const APPS: &str = "{lode}:apps";
 pub(crate) const TURN: &str = "{lode}:reaper";
 pub(crate) const LEASES: &str = "{lode}:lease:";
 pub(crate) const REPLIES: &str = "{lode}:replies:";
-pub(crate) const OUTSTANDING: &str = "{lode}:app:";
 
 /// The lane of an app, by FNV-1a (draft-eastlake-fnv): the same on every host and in every version of Rust.
 pub(crate) fn lane_of(app: &str) -> &'static str {
@@ -47,9 +49,21 @@ pub(crate) fn replies(host: &str) -> String {
     format!("{REPLIES}{host}")
 }
 
-pub(crate) fn outstanding(app: &str) -> String {
-    format!("{OUTSTANDING}{app}")
+/// What a task adds to the load: 2^33, and its bytes. So one number counts a million tasks and 8 GiB at once, in the 53
+/// bits that Lua's numbers are exact in, and each task takes one command less.
+pub(crate) fn weight(bytes: usize) -> u64 {
+    WEIGHT + bytes as u64
 }
+
+const WEIGHT: u64 = 1 << 33;
+
+/// The tasks and bytes of a load.
+pub(crate) fn weighed(load: u64) -> (u64, u64) {
+    (load / WEIGHT, load % WEIGHT)
+}
+
+/// Tasks and bytes that a load can count, by far more than is sensible to have in Redis' memory.
+pub(crate) const COUNTABLE: (usize, usize) = ((1 << 20) - 1, (1 << 33) - 1);
 
 /// What has become of a task since its caller put it in: the id under which it was handed back, or that it was
 /// taken back. A caller's number is for one task.

@@ -11,7 +11,7 @@ use redis::{
 };
 use tokio::sync::watch;
 
-use crate::keys::{GROUP, LANES};
+use crate::keys::{COUNTABLE, GROUP, LANES};
 use crate::metrics::Metrics;
 
 /// An answer that takes longer than this is none: the connection is given up. Far above any script's time,
@@ -141,6 +141,11 @@ impl Link {
         config: &Config,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Self>, ConnectError> {
+        let (tasks, bytes) = COUNTABLE;
+        if config.most_tasks > tasks || config.most_bytes > bytes {
+            let most = format!("a queue has at most {tasks} tasks and {bytes} bytes");
+            return Err(ConnectError::Config(most));
+        }
         // Another part of the program may have chosen; the choice is the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = match &config.authorities {

@@ -104,7 +104,7 @@ impl Watch {
         let failed = |error: RedisError| error.to_string();
         let mut ask = redis::pipe();
         ask.cmd("HGETALL").arg(HOSTS);
-        ask.cmd("HGET").arg(LOAD).arg("bytes");
+        ask.cmd("GET").arg(LOAD);
         for lane in LANES {
             ask.cmd("XLEN").arg(lane);
             ask.cmd("XPENDING").arg(lane).arg(GROUP);
@@ -112,7 +112,8 @@ impl Watch {
         }
         let mut values: Vec<Value> = ask.query_async(&mut connection).await.map_err(failed)?;
         let lanes = values.split_off(2);
-        let bytes = values.pop().and_then(|value| integer(&value)).unwrap_or(0);
+        let load = values.pop().and_then(|value| integer(&value)).unwrap_or(0);
+        let (_, bytes) = keys::weighed(load);
         let known: Vec<(String, String)> = values
             .pop()
             .map_or_else(|| Ok(Vec::new()), redis::from_redis_value)

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::batches::{Batches, Item};
 use crate::entries::{self, Entry, Fields};
 use crate::host::{Host, Inner, text};
-use crate::keys::{self, GROUP, LANES, LOAD};
+use crate::keys::{self, APPS, GROUP, LANES, LOAD};
 use crate::link::{BLOCK, Failure, Reader, Script};
 use crate::replies;
 use crate::task::{Taken, Ticket};
@@ -51,7 +51,7 @@ impl Taker {
     /// Of this host.
     pub fn new(host: &Host) -> Self {
         let host = host.inner.clone();
-        let common = Item { keys: vec![LOAD.to_owned()], args: Vec::new() };
+        let common = Item { keys: [LOAD, APPS].map(str::to_owned).into(), args: Vec::new() };
         // What was answered is answered, whether or not anybody waits to hear so.
         let settle = Batches::new(host.link.clone(), Script::Settle, common, Arc::new(|_, _| ()));
         let held = Arc::<Held>::default();
@@ -246,7 +246,7 @@ impl Answerer {
     /// caller has taken back meanwhile is answered as expired.
     pub async fn hand_back(&self, ticket: Ticket, payload: &[u8]) {
         let deadline = ticket.deadline_ms.to_string();
-        let bytes = format!("-{}", ticket.bytes);
+        let weight = keys::weight(ticket.bytes).to_string();
         let args: [&[u8]; 7] = [
             ticket.id.as_bytes(),
             ticket.host.as_bytes(),
@@ -254,12 +254,11 @@ impl Answerer {
             ticket.app.as_bytes(),
             deadline.as_bytes(),
             payload,
-            bytes.as_bytes(),
+            weight.as_bytes(),
         ];
-        let (moved, outstanding) =
-            (keys::moved(&ticket.host, &ticket.number), keys::outstanding(&ticket.app));
+        let moved = keys::moved(&ticket.host, &ticket.number);
         let replies = keys::replies(&ticket.host);
-        let keys = [ticket.lane, &moved, &outstanding, LOAD, &replies];
+        let keys = [ticket.lane, &moved, APPS, LOAD, &replies];
         let (link, keys, args) = (&self.host.link, &keys, &args);
         self.done_with(&ticket, |until| link.run(Script::HandBack, keys, args, until)).await;
     }
@@ -270,12 +269,11 @@ impl Answerer {
     }
 
     async fn settle(&self, ticket: Ticket, how: &str, payload: &[u8]) -> bool {
-        let keys =
-            [ticket.lane.to_owned(), keys::outstanding(&ticket.app), keys::replies(&ticket.host)];
+        let keys = [ticket.lane.to_owned(), keys::replies(&ticket.host)];
         let args = [
             ticket.id.clone().into_bytes(),
-            format!("{}:{}", ticket.host, ticket.number).into_bytes(),
-            ticket.bytes.to_string().into_bytes(),
+            ticket.app.as_bytes().to_vec(),
+            keys::weight(ticket.bytes).to_string().into_bytes(),
             ticket.number.clone().into_bytes(),
             how.as_bytes().to_vec(),
             payload.to_vec(),

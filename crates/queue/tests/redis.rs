@@ -6,7 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lode_queue::status::Watch;
-use lode_queue::{Answer, Caller, Change, Config, Host, Load, Rejection, Role, Taker, Task};
+use lode_queue::{
+    Answer, Caller, Change, Config, ConnectError, Host, Load, Rejection, Role, Taker, Task,
+};
 use redis::aio::MultiplexedConnection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -135,13 +137,14 @@ async fn all_streams_are_empty(connection: &mut MultiplexedConnection) {
             let length = redis::cmd("XLEN").arg(format!("{{lode}}:tasks:{lane}")).to_owned();
             left.push(length.query_async::<i64>(connection).await.expect("a length"));
         }
-        let load = redis::cmd("HMGET").arg(&["{lode}:load", "tasks", "bytes"]).to_owned();
-        let load: Vec<Option<i64>> = load.query_async(connection).await.expect("the load");
-        left.extend(load.into_iter().flatten());
+        let load = redis::cmd("GET").arg("{lode}:load").to_owned();
+        left.extend(load.query_async::<Option<i64>>(connection).await.expect("the load"));
+        let apps = redis::cmd("HVALS").arg("{lode}:apps").to_owned();
+        left.extend(apps.query_async::<Vec<i64>>(connection).await.expect("the apps' counts"));
         if left.iter().all(|n| *n == 0) {
             return;
         }
-        assert!(Instant::now() < until, "lanes, tasks and bytes: {left:?}");
+        assert!(Instant::now() < until, "lanes, load and apps: {left:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -168,8 +171,13 @@ async fn taken_in(connection: &mut MultiplexedConnection, count: i64) {
 
 /// Comes back when so many tasks are in the queue or in hand.
 async fn outstanding(connection: &mut MultiplexedConnection, count: usize) {
-    let load = redis::cmd("HGET").arg(&["{lode}:load", "tasks"]).to_owned();
-    while load.query_async::<Option<usize>>(connection).await.expect("a load") != Some(count) {
+    let load = redis::cmd("GET").arg("{lode}:load").to_owned();
+    loop {
+        let load: Option<usize> = load.query_async(connection).await.expect("a load");
+        // 2^33 for each task.
+        if load.unwrap_or(0) >> 33 == count {
+            return;
+        }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
@@ -485,18 +493,46 @@ async fn answering_for_the_dead_costs_a_host_no_lease() {
 }
 
 #[tokio::test]
-async fn what_counts_an_apps_tasks_lasts_as_long_as_they_do() {
-    let (redis, caller, _worker, _taker) = both().await;
+async fn what_counts_apps_tasks_is_forgotten_with_them_and_begins_anew_when_all_are_gone() {
+    let (redis, caller, _worker, mut taker) = both().await;
     let mut connection = redis.connection().await;
-    drop(ask(&caller, task("app", "x")));
-    taken_in(&mut connection, 1).await;
-    let expire = ["{lode}:app:app", "5000"];
-    redis::cmd("PEXPIRE").arg(&expire).query_async::<()>(&mut connection).await.expect("set");
-    drop(ask(&caller, task("app", "x")));
+    let done = ask(&caller, task("done", "x"));
+    let taken = take_one(&mut taker).await;
+    let waiting = ask(&caller, task("waiting", "x"));
     taken_in(&mut connection, 2).await;
-    let left: i64 =
-        redis::cmd("PTTL").arg("{lode}:app:app").query_async(&mut connection).await.expect("ms");
-    assert!(left > 43_200_000, "{left} ms");
+    // As of a task that somebody deleted by hand.
+    let leak = ["{lode}:apps", "deleted", "3"];
+    redis::cmd("HSET").arg(&leak).query_async::<()>(&mut connection).await.expect("set");
+    taker.answerer().answer(taken.ticket, b"").await;
+    done.await.expect("no panic");
+    let counts = redis::cmd("HGETALL").arg("{lode}:apps").to_owned();
+    let until = Instant::now() + Duration::from_secs(10);
+    let mut are = async |expected: &[(&str, &str)]| {
+        let expected: HashMap<_, _> =
+            expected.iter().map(|(app, count)| ((*app).to_owned(), (*count).to_owned())).collect();
+        loop {
+            let counts: HashMap<String, String> =
+                counts.query_async(&mut connection).await.expect("counts");
+            if counts == expected {
+                return;
+            }
+            assert!(Instant::now() < until, "{counts:?}, and not {expected:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    are(&[("waiting", "1"), ("deleted", "3")]).await;
+    waiting.abort();
+    are(&[]).await;
+}
+
+#[tokio::test]
+async fn a_queue_that_nobody_could_count_is_refused() {
+    let redis = Redis::start();
+    for (most_tasks, most_bytes) in [(1 << 20, 1), (1, 1 << 33)] {
+        let config = Config { most_tasks, most_bytes, ..redis.config() };
+        let joined = Host::join(config, Role::Api, "a".into(), "1", Load::default).await;
+        assert!(matches!(joined, Err(ConnectError::Config(_))));
+    }
 }
 
 #[tokio::test]
@@ -631,18 +667,14 @@ async fn a_burst_goes_in_at_once_and_each_of_it_has_its_own_answer() {
     let (redis, caller, _worker, mut taker) = both().await;
     let mut connection = redis.connection().await;
     // Somebody has spoilt an app's key: that is no trouble of the others in the same run of a script.
-    redis::cmd("SET")
-        .arg("{lode}:app:spoilt")
-        .arg("a text")
-        .exec_async(&mut connection)
-        .await
-        .expect("set");
+    let spoil = ["{lode}:rate:spoilt", "a", "text"];
+    redis::cmd("HSET").arg(&spoil).exec_async(&mut connection).await.expect("set");
     let (all, most) = (400, 60);
     let asked: Vec<_> = (0..all)
         .map(|n| match n % 4 {
             0 => {
                 let soon = Instant::now() + Duration::from_millis(400);
-                ask(&caller, Task { deadline: soon, ..task("spoilt", "x") })
+                ask(&caller, Task { deadline: soon, rate: Some(1e6), ..task("spoilt", "x") })
             }
             1 => ask(&caller, Task { most, ..task("flood", &n.to_string()) }),
             _ => ask(&caller, task(&format!("app-{}", n % 7), &n.to_string())),

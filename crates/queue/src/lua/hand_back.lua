@@ -1,14 +1,13 @@
 -- Puts a task that this worker was given and has not begun back, behind what waits; one that its caller has taken
 -- back meanwhile is answered as expired.
--- KEYS: lane, what has become of it, the app's outstanding tasks, the load, its caller's replies.
--- ARGV: id, host, number, app, deadline (ms), payload, bytes (negative).
+-- KEYS: lane, what has become of it, the apps' counts, the load, its caller's replies.
+-- ARGV: id, host, number, app, deadline (ms), payload, weight.
 if redis.call('XACK', KEYS[1], 'workers', ARGV[1]) == 0 then return 0 end
 redis.call('XDEL', KEYS[1], ARGV[1])
 if redis.call('GET', KEYS[2]) == 'withdrawn' then
   redis.call('DEL', KEYS[2])
-  redis.call('ZREM', KEYS[3], ARGV[2] .. ':' .. ARGV[3])
-  redis.call('HINCRBY', KEYS[4], 'tasks', '-1')
-  redis.call('HINCRBY', KEYS[4], 'bytes', ARGV[7])
+  redis.call('HINCRBY', KEYS[3], ARGV[4], -1)
+  redis.call('DECRBY', KEYS[4], ARGV[7])
   redis.call('XADD', KEYS[5], 'NOMKSTREAM', '*', 'n', ARGV[3], 'k', 'expired', 'p', '')
   return 1
 end

@@ -1,5 +1,5 @@
 -- Renews a host's lease, and says who else is there.
--- KEYS: its lease, the hosts, the load, the reaper's turn, its replies, then the lanes. ARGV: its name, what is known of
+-- KEYS: its lease, the hosts, the load, the reaper's turn, its replies, the apps' counts, then the lanes. ARGV: its name, what is known of
 -- it ("api {json}" or "worker {json}"), the lease (ms), the prefix of leases.
 -- Answers {now (ms), whether its lease had held, workers, tasks outstanding, dead hosts…}; the dead to one
 -- host per turn.
@@ -28,8 +28,14 @@ end
 if turn then
   -- Counted exactly, unless somebody deleted by hand: an empty queue is the moment to begin anew.
   local left = 0
-  for i = 6, #KEYS do left = left + redis.call('XLEN', KEYS[i]) end
-  if left == 0 then redis.call('DEL', KEYS[3]) end
+  for i = 7, #KEYS do left = left + redis.call('XLEN', KEYS[i]) end
+  if left == 0 then redis.call('DEL', KEYS[3], KEYS[6]) end
 end
-local tasks = tonumber(redis.call('HGET', KEYS[3], 'tasks') or 0)
+-- Apps that have nothing outstanding any more are forgotten by and by: each time a task ends would cost more.
+local some = redis.call('HRANDFIELD', KEYS[6], 64, 'WITHVALUES')
+for i = 1, #some, 2 do
+  if (tonumber(some[i + 1]) or 1) <= 0 then redis.call('HDEL', KEYS[6], some[i]) end
+end
+-- 2^33 for each (keys.rs).
+local tasks = math.floor(tonumber(redis.call('GET', KEYS[3]) or 0) / 8589934592)
 return {time[1] * 1000 + math.floor(time[2] / 1000), held, workers, tasks, unpack(dead)}

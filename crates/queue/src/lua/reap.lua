@@ -1,10 +1,10 @@
 -- Answers what a dead host was given as lost, and forgets the host: at once, so that no other can do it twice.
 -- It may have begun any of these tasks, so none is run again.
--- KEYS: its lease, the hosts, the load, its replies, then the lanes. ARGV: its name, the prefixes of replies
--- and of apps' outstanding tasks. Answers how many tasks were lost, or -1 if the host is alive.
+-- KEYS: its lease, the hosts, the load, its replies, the apps' counts, then the lanes. ARGV: its name, the prefix of
+-- replies. Answers how many tasks were lost, or -1 if the host is alive.
 if redis.call('EXISTS', KEYS[1]) == 1 then return -1 end
 local lost = 0
-for lane = 5, #KEYS do
+for lane = 6, #KEYS do
   while true do
     local given = redis.pcall('XPENDING', KEYS[lane], 'workers', '-', '+', 100, ARGV[1])
     if given.err or #given == 0 then break end
@@ -17,9 +17,9 @@ for lane = 5, #KEYS do
         local task = {}
         for i = 1, #found[2], 2 do task[found[2][i]] = found[2][i + 1] end
         redis.call('XDEL', KEYS[lane], id)
-        redis.call('ZREM', ARGV[3] .. task.a, task.h .. ':' .. task.n)
-        redis.call('HINCRBY', KEYS[3], 'tasks', '-1')
-        redis.call('HINCRBY', KEYS[3], 'bytes', -#task.p)
+        redis.call('HINCRBY', KEYS[5], task.a, -1)
+        -- A task's weight: 2^33 and its bytes (keys.rs).
+        redis.call('DECRBY', KEYS[3], string.format('%.0f', 8589934592 + #task.p))
         redis.call('XADD', ARGV[2] .. task.h, 'NOMKSTREAM', '*', 'n', task.n, 'k', 'lost', 'p', '')
         lost = lost + 1
       end
