@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use redis::Value;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use crate::keys::{APPS, LOAD};
 use crate::link::{Failure, Link, Script};
 
 /// Runs under way at once: while Redis works on one, the next is on its way. With one, Redis waits between two;
@@ -19,22 +20,36 @@ const UNDER_WAY: usize = 2;
 /// Tasks of one run at most: Redis serves nobody else meanwhile, a third of a millisecond or so.
 const MOST: usize = 64;
 
-/// Bytes of arguments, after which a run takes no more tasks.
+/// Bytes of entries, after which a run takes no more tasks.
 const MOST_BYTES: usize = 1 << 20;
 
 /// How long a batch waits for a connection. Its tasks have just seen one; they wait themselves.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// What a script is told of one task.
+/// What is sent for one task.
 pub(crate) struct Item {
+    /// The stream that it adds an entry to.
+    pub(crate) stream: String,
+    /// What stands behind the stream's name in `XADD`.
+    pub(crate) entry: Vec<Vec<u8>>,
+    /// What the script is told.
     pub(crate) keys: Vec<String>,
     pub(crate) args: Vec<Vec<u8>>,
 }
 
-type Ran = Result<Value, Failure>;
+/// What Redis answers for one task.
+#[derive(Clone)]
+pub(crate) struct Said {
+    /// The entry's id, nothing if it was not to be added, or an error.
+    pub(crate) added: Value,
+    /// The script's answer.
+    pub(crate) script: Value,
+}
 
-/// Hears what a script answered for a task that nobody waited for any more by then.
-pub(crate) type Unheard = Arc<dyn Fn(&Item, Value) + Send + Sync>;
+type Ran = Result<Said, Failure>;
+
+/// Hears what was answered for a task that nobody waited for any more by then.
+pub(crate) type Unheard = Arc<dyn Fn(&Item, Said) + Send + Sync>;
 
 struct Asked {
     item: Arc<Item>,
@@ -59,7 +74,8 @@ impl Drop for Waits<'_> {
 }
 
 /// A script that takes, after what all its runs have in common, keys and arguments for each task, and answers
-/// an array with one value for each.
+/// an array with one value for each. It runs behind the entries that are added for these tasks, as one with them:
+/// an entry's payload does not go through it, as Lua hashes and copies all that it is given.
 #[derive(Clone)]
 pub(crate) struct Batches {
     link: Arc<Link>,
@@ -68,13 +84,18 @@ pub(crate) struct Batches {
 }
 
 impl Batches {
-    /// `common`: what all runs begin with.
-    pub(crate) fn new(link: Arc<Link>, script: Script, common: Item, unheard: Unheard) -> Self {
+    /// `args`: what all runs begin with.
+    pub(crate) fn new(
+        link: Arc<Link>,
+        script: Script,
+        args: Arc<[Vec<u8>]>,
+        unheard: Unheard,
+    ) -> Self {
         let (asked, asks) = mpsc::unbounded_channel();
-        let (common, asks) = (Arc::new(common), Arc::new(Mutex::new(asks)));
+        let asks = Arc::new(Mutex::new(asks));
         for _ in 0..UNDER_WAY {
-            let (common, asks, unheard) = (common.clone(), asks.clone(), unheard.clone());
-            tokio::spawn(send(link.clone(), script, common, asks, unheard));
+            let (args, asks, unheard) = (args.clone(), asks.clone(), unheard.clone());
+            tokio::spawn(send(link.clone(), script, args, asks, unheard));
         }
         Self { link, asked, unheard }
     }
@@ -101,7 +122,7 @@ impl Batches {
 async fn send(
     link: Arc<Link>,
     script: Script,
-    common: Arc<Item>,
+    common: Arc<[Vec<u8>]>,
     asks: Arc<Mutex<mpsc::UnboundedReceiver<Asked>>>,
     unheard: Unheard,
 ) {
@@ -114,7 +135,7 @@ async fn send(
         while let Some(asked) = next {
             // Whoever asked may not wait any more.
             if !asked.done.is_closed() {
-                bytes += asked.item.args.iter().map(Vec::len).sum::<usize>();
+                bytes += asked.item.entry.iter().map(Vec::len).sum::<usize>();
                 batch.push(asked);
             }
             let is_full = batch.len() == MOST || bytes >= MOST_BYTES;
@@ -124,12 +145,19 @@ async fn send(
         if batch.is_empty() {
             continue;
         }
-        let items = || std::iter::once(&*common).chain(batch.iter().map(|asked| &*asked.item));
-        let keys: Vec<&str> = items().flat_map(|item| &item.keys).map(String::as_str).collect();
-        let args: Vec<&[u8]> = items().flat_map(|item| &item.args).map(Vec::as_slice).collect();
-        let answers = match link.run(script, &keys, &args, Instant::now() + AGAIN).await {
-            Ok(Value::Array(answers)) if answers.len() == batch.len() => {
-                answers.into_iter().map(Ok).collect()
+        let items = || batch.iter().map(|asked| &*asked.item);
+        let entries = items().map(|item| (item.stream.as_str(), item.entry.as_slice()));
+        let own = items().flat_map(|item| &item.keys).map(String::as_str);
+        let keys: Vec<&str> = [LOAD, APPS].into_iter().chain(own).collect();
+        let args = common.iter().chain(items().flat_map(|item| &item.args));
+        let args: Vec<&[u8]> = args.map(Vec::as_slice).collect();
+        let until = Instant::now() + AGAIN;
+        let answers = match link.add_and_run(entries, script, &keys, &args, until).await {
+            Ok((added, Value::Array(answers)))
+                if answers.len() == batch.len() && added.len() == batch.len() =>
+            {
+                let both = added.into_iter().zip(answers);
+                both.map(|(added, script)| Ok(Said { added, script })).collect()
             }
             Ok(_) => vec![Err(Failure::Unknown("Redis' answer is none".into())); batch.len()],
             Err(failure) => vec![Err(failure); batch.len()],

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use redis::Value;
 use tokio::sync::oneshot;
 
-use crate::batches::{Batches, Item, Unheard};
-use crate::entries::Fields;
+use crate::batches::{Batches, Item, Said, Unheard};
+use crate::entries::{self, Fields};
 use crate::host::{Change, Host, Inner, text};
 use crate::keys::{self, APPS, LOAD, REPLIES};
 use crate::link::{Failure, Script};
@@ -48,10 +48,8 @@ impl Caller {
         let host = host.inner.clone();
         let pending = Arc::<Pending>::default();
         tokio::spawn(replies::read(Arc::downgrade(&host), Arc::downgrade(&pending), deliver));
-        let most = [host.config.most_tasks, host.config.most_bytes].map(|most| most.to_string());
-        let args = [&host.name, &most[0], &most[1]].map(|text| text.clone().into_bytes());
-        let keys = [LOAD, APPS].map(str::to_owned);
-        let common = Item { keys: keys.into(), args: args.into() };
+        let most = [host.config.most_tasks, host.config.most_bytes];
+        let most = most.map(|most| most.to_string().into_bytes());
         let unheard: Unheard = Arc::new({
             let host = host.clone();
             move |item, answer| {
@@ -60,7 +58,7 @@ impl Caller {
                 }
             }
         });
-        let enqueue = Batches::new(host.link.clone(), Script::Enqueue, common, unheard);
+        let enqueue = Batches::new(host.link.clone(), Script::Enqueue, Arc::new(most), unheard);
         Self { host, pending, next: Arc::new(AtomicU64::new(1)), enqueue }
     }
 
@@ -124,18 +122,27 @@ impl Caller {
     }
 
     async fn enqueue(&self, number: u64, task: &mut Task) -> Result<Entered, Failure> {
-        let keys = [keys::lane_of(&task.app).to_owned(), keys::rate(&task.app)];
-        let weight = keys::weight(task.payload.len());
+        let (app, lane) = (task.app.as_bytes().to_vec(), keys::lane_of(&task.app));
+        let deadline_ms = self.host.link.redis_ms(task.deadline).to_string().into_bytes();
+        let weight = keys::weight(task.payload.len()).to_string().into_bytes();
+        let entry = entries::added(
+            &["*"],
+            [
+                ("h", self.host.name.clone().into_bytes()),
+                ("n", number.to_string().into_bytes()),
+                ("a", app.clone()),
+                ("d", deadline_ms.clone()),
+                ("p", std::mem::take(&mut task.payload)),
+            ],
+        );
         let args = [
-            number.to_string().into_bytes(),
-            task.app.as_bytes().to_vec(),
-            self.host.link.redis_ms(task.deadline).to_string().into_bytes(),
-            std::mem::take(&mut task.payload),
-            weight.to_string().into_bytes(),
+            app,
+            weight,
             task.most.to_string().into_bytes(),
             task.rate.unwrap_or(0.0).to_string().into_bytes(),
         ];
-        let item = Arc::new(Item { keys: keys.into(), args: args.into() });
+        let keys = vec![lane.to_owned(), keys::rate(&task.app)];
+        let item = Arc::new(Item { stream: lane.to_owned(), entry, keys, args: args.into() });
         // Redis may be slow to answer those before it; whoever waits is not to wait for that as well.
         let until = task.deadline + TRAVEL;
         let entered =
@@ -156,21 +163,22 @@ enum Entered {
 }
 
 impl Entered {
-    /// What the script answered of the task that it was asked to take in with `item`.
-    fn of(item: &Item, answer: Value) -> Result<Self, Failure> {
+    /// What was answered of the task that `item` puts in.
+    fn of(item: &Item, said: Said) -> Result<Self, Failure> {
         let none = || Failure::Unknown("Redis' answer is none".into());
-        let answer = match answer {
-            Value::Array(answer) => answer,
-            id => {
-                let waiting = text(&id).and_then(|id| Waiting::of(item, id));
+        let answer = match (said.script, said.added) {
+            (Value::Array(answer), _) => answer,
+            (_, Value::BulkString(id)) => {
+                let id = String::from_utf8(id).ok();
+                let waiting = id.and_then(|id| Waiting::of(item, id));
                 return waiting.map(Self::In).ok_or_else(none);
             }
+            (_, why) => return Err(Failure::Unknown(text(&why).unwrap_or_default())),
         };
         let second = answer.get(1);
         let no =
             |rejection, ms| Ok(Self::No(Answer::Rejected(rejection, Duration::from_millis(ms))));
         match (answer.first().and_then(text).as_deref(), second) {
-            (Some("expired"), _) => Ok(Self::No(Answer::Expired)),
             // What is before it takes about this long: nobody knows exactly.
             (Some("app"), _) => no(Rejection::App, 500),
             (Some("queue"), _) => no(Rejection::Queue, 1000),
@@ -196,13 +204,12 @@ struct Waiting {
 impl Waiting {
     /// The task that was asked for with `item`, and is in the queue as `id`.
     fn of(item: &Item, id: String) -> Option<Self> {
-        let ([lane, ..], [number, app, deadline_ms, _, weight, ..]) =
-            (item.keys.as_slice(), item.args.as_slice())
-        else {
+        let [_, _, _, _, number, _, app, _, deadline_ms, ..] = item.entry.as_slice() else {
             return None;
         };
+        let weight = item.args.get(1)?;
         Some(Self {
-            lane: lane.clone(),
+            lane: item.stream.clone(),
             id,
             number: number.clone(),
             app: app.clone(),

@@ -53,6 +53,16 @@ pub(crate) fn made_ms(id: &str) -> i64 {
     id.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0)
 }
 
+/// What stands behind a stream's name in `XADD`: options and the id, then fields.
+pub(crate) fn added<const N: usize>(
+    options: &[&str],
+    fields: [(&str, Vec<u8>); N],
+) -> Vec<Vec<u8>> {
+    let options = options.iter().map(|option| option.as_bytes().to_vec());
+    let fields = fields.into_iter().flat_map(|(name, value)| [name.as_bytes().to_vec(), value]);
+    options.chain(fields).collect()
+}
+
 pub(crate) fn array(value: Value) -> Vec<Value> {
     match value {
         Value::Array(values) => values,

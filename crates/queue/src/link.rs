@@ -240,32 +240,83 @@ impl Link {
             let digest = live.digests.get(script as usize).cloned().unwrap_or_default();
             let mut command = redis::cmd("EVALSHA");
             command.arg(digest).arg(keys.len()).arg(keys).arg(args);
-            let error = match command.query_async::<Value>(&mut live.connection).await {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            match error.kind() {
+            match command.query_async::<Value>(&mut live.connection).await {
                 // Forgotten (SCRIPT FLUSH): connecting loads them.
-                ErrorKind::Server(ServerErrorKind::NoScript) if !loaded_again => {
+                Err(error) if is_forgotten(&error) && !loaded_again => {
                     loaded_again = true;
                     self.broken(live.number, &error);
                 }
-                // A replica now, or not ready: another connection may find the primary.
-                ErrorKind::Server(
-                    ServerErrorKind::ReadOnly
-                    | ServerErrorKind::BusyLoading
-                    | ServerErrorKind::MasterDown,
-                ) => {
+                ran => return ran.map_err(|error| self.failure(live.number, error)),
+            }
+        }
+    }
+
+    /// Adds entries to streams, each with what stands behind the stream's name in `XADD`, and runs a script that
+    /// knows of them, as one transaction. Answers what each `XADD` did, and then the script. Waits for a connection
+    /// until `until`.
+    pub(crate) async fn add_and_run<'a>(
+        &self,
+        entries: impl Iterator<Item = (&'a str, &'a [Vec<u8>])>,
+        script: Script,
+        keys: &[&str],
+        args: &[&[u8]],
+        until: Instant,
+    ) -> Result<(Vec<Value>, Value), Failure> {
+        let mut live = self.ready(until).await?;
+        let mut both = redis::pipe();
+        // An entry that could not be added is its own task's trouble.
+        both.atomic().ignore_errors();
+        for (stream, entry) in entries {
+            both.cmd("XADD").arg(stream).arg(entry);
+        }
+        let digest = live.digests.get(script as usize).cloned().unwrap_or_default();
+        both.cmd("EVALSHA").arg(digest).arg(keys.len()).arg(keys).arg(args);
+        let ran = both.query_async::<Vec<Result<Value, RedisError>>>(&mut live.connection).await;
+        let mut ran = ran.map_err(|error| self.failure(live.number, error))?;
+        match ran.pop() {
+            Some(Ok(answer)) => {
+                let added = ran.into_iter().map(|added| match added {
+                    Ok(added) => added,
+                    Err(error) => Value::SimpleString(error.to_string()),
+                });
+                Ok((added.collect(), answer))
+            }
+            Some(Err(error)) => {
+                // The entries are there, so that it cannot simply run again.
+                if is_forgotten(&error) {
                     self.broken(live.number, &error);
-                    return Err(Failure::NotRun(error.to_string()));
                 }
-                ErrorKind::Server(_) | ErrorKind::Extension => {
-                    return Err(Failure::NotRun(error.to_string()));
-                }
-                _ => {
-                    self.broken(live.number, &error);
-                    return Err(Failure::Unknown(error.to_string()));
-                }
+                Err(Failure::Unknown(error.to_string()))
+            }
+            None => Err(Failure::Unknown("Redis' answer is none".into())),
+        }
+    }
+
+    /// What an error means for what was sent on this connection.
+    fn failure(&self, number: u64, error: RedisError) -> Failure {
+        let kind = match error.kind() {
+            // Redis refused one of the commands, and so ran none.
+            ErrorKind::Server(ServerErrorKind::ExecAbort) => {
+                let first = error.clone().into_server_errors();
+                let first = first.and_then(|errors| errors.first()?.1.kind());
+                ErrorKind::Server(first.unwrap_or(ServerErrorKind::ExecAbort))
+            }
+            kind => kind,
+        };
+        match kind {
+            // A replica now, or not ready: another connection may find the primary.
+            ErrorKind::Server(
+                ServerErrorKind::ReadOnly
+                | ServerErrorKind::BusyLoading
+                | ServerErrorKind::MasterDown,
+            ) => {
+                self.broken(number, &error);
+                Failure::NotRun(error.to_string())
+            }
+            ErrorKind::Server(_) | ErrorKind::Extension => Failure::NotRun(error.to_string()),
+            _ => {
+                self.broken(number, &error);
+                Failure::Unknown(error.to_string())
             }
         }
     }
@@ -376,6 +427,10 @@ async fn keep(link: std::sync::Weak<Link>) {
             pause = (pause * 2).min(BACK_OFF.1);
         }
     }
+}
+
+fn is_forgotten(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
 /// This host's clock, in ms since 1970.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -51,9 +52,9 @@ impl Taker {
     /// Of this host.
     pub fn new(host: &Host) -> Self {
         let host = host.inner.clone();
-        let common = Item { keys: [LOAD, APPS].map(str::to_owned).into(), args: Vec::new() };
         // What was answered is answered, whether or not anybody waits to hear so.
-        let settle = Batches::new(host.link.clone(), Script::Settle, common, Arc::new(|_, _| ()));
+        let settle =
+            Batches::new(host.link.clone(), Script::Settle, [].into(), Arc::new(|_, _| ()));
         let held = Arc::<Held>::default();
         tokio::spawn(replies::read(Arc::downgrade(&host), Arc::downgrade(&held), withdraw));
         let answerer = Answerer { host, held, settle };
@@ -269,22 +270,53 @@ impl Answerer {
     }
 
     async fn settle(&self, ticket: Ticket, how: &str, payload: &[u8]) -> bool {
-        let keys = [ticket.lane.to_owned(), keys::replies(&ticket.host)];
+        let replies = keys::replies(&ticket.host);
+        let fields = || {
+            [
+                ("n", ticket.number.clone().into_bytes()),
+                ("k", how.as_bytes().to_vec()),
+                ("p", payload.to_vec()),
+            ]
+        };
         let args = [
             ticket.id.clone().into_bytes(),
             ticket.app.as_bytes().to_vec(),
             keys::weight(ticket.bytes).to_string().into_bytes(),
-            ticket.number.clone().into_bytes(),
-            how.as_bytes().to_vec(),
-            payload.to_vec(),
         ];
-        let (settle, item) =
-            (&self.settle, &Arc::new(Item { keys: keys.into(), args: args.into() }));
-        let settled = self.done_with(&ticket, |until| settle.run(item, until)).await;
+        let item = &Arc::new(Item {
+            stream: replies.clone(),
+            entry: entries::added(&["NOMKSTREAM", "*"], fields()),
+            keys: vec![ticket.lane.to_owned()],
+            args: args.into(),
+        });
+        let (settle, unread) = (&self.settle, &AtomicBool::new(false));
+        let settled = self
+            .done_with(&ticket, |until| async move {
+                let said = settle.run(item, until).await?;
+                unread.store(said.added == Value::Nil, Ordering::Relaxed);
+                Ok(said.script)
+            })
+            .await;
+        if settled && unread.load(Ordering::Relaxed) {
+            self.leave_behind(&replies, &entries::added(&["*"], fields())).await;
+        }
         if !settled {
             self.host.metrics.dropped.inc();
         }
         settled
+    }
+
+    /// Leaves an answer for a caller that has no stream of replies: it is gone and reads none, or Redis was flushed a
+    /// moment ago: then it does.
+    async fn leave_behind(&self, replies: &str, entry: &[Vec<u8>]) {
+        let until = Instant::now() + PATIENCE;
+        let Ok(mut connection) = self.host.link.connection(until).await else { return };
+        let mut leave = redis::pipe();
+        leave.cmd("XADD").arg(replies).arg(entry).ignore();
+        leave.cmd("PEXPIRE").arg(replies).arg(600_000).ignore();
+        if let Err(error) = leave.query_async::<()>(&mut connection).await {
+            tracing::debug!(%error, "an answer may not have reached its caller");
+        }
     }
 
     /// Runs what acknowledges a task, until it has run; then lets the task go. Returns whether the task was
