@@ -20,6 +20,10 @@ impl Fields {
         String::from_utf8(self.take(name)?).ok()
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
+
     pub(crate) fn is_deleted(&self) -> bool {
         self.0.is_empty()
     }
