@@ -586,10 +586,13 @@ async fn deleted_entries_flushed_scripts_and_groups_do_no_harm() {
     for flush in [&["SCRIPT", "FLUSH"][..], &["FLUSHALL"]] {
         let mut command = redis::cmd(flush[0]);
         command.arg(&flush[1..]).query_async::<()>(&mut connection).await.expect("flushed");
-        let answer = ask(&caller, task("app", "x"));
-        let taken = take_one(&mut taker).await;
-        assert!(taker.answerer().answer(taken.ticket, b"y").await);
-        assert!(matches!(answer.await.expect("no panic"), Answer::Answered(_)));
+        // The first is not counted, and so more tasks have ended than there were: that refuses nobody.
+        for _ in 0..2 {
+            let answer = ask(&caller, task("app", "x"));
+            let taken = take_one(&mut taker).await;
+            assert!(taker.answerer().answer(taken.ticket, b"y").await);
+            assert!(matches!(answer.await.expect("no panic"), Answer::Answered(_)));
+        }
     }
     // An entry that is deleted under the worker it was given to.
     let answer = ask(&caller, task("app", "x"));

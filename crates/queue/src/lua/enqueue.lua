@@ -14,7 +14,13 @@ local most_tasks, most_bytes = tonumber(ARGV[1]), tonumber(ARGV[2])
 local count = (#KEYS - 2) / 2
 local more = 0
 for i = 1, count do more = more + tonumber(ARGV[4 * i]) end
-local load = tonumber(call('INCRBY', KEYS[1], count == 1 and ARGV[4] or string.format('%.0f', more)))
+local more_text = count == 1 and ARGV[4] or string.format('%.0f', more)
+local load = tonumber(call('INCRBY', KEYS[1], more_text))
+if load < more then
+  -- Tasks ended that nobody had counted: scripts were flushed as they came, or somebody added them by hand.
+  call('SET', KEYS[1], more_text)
+  load = more
+end
 local fits = math.floor(load / TASK) <= most_tasks and load % TASK <= most_bytes
 if not fits then load = load - more end
 

@@ -37,5 +37,5 @@ for i = 1, #some, 2 do
   if (tonumber(some[i + 1]) or 1) <= 0 then redis.call('HDEL', KEYS[6], some[i]) end
 end
 -- 2^33 for each (keys.rs).
-local tasks = math.floor(tonumber(redis.call('GET', KEYS[3]) or 0) / 8589934592)
+local tasks = math.max(0, math.floor(tonumber(redis.call('GET', KEYS[3]) or 0) / 8589934592))
 return {time[1] * 1000 + math.floor(time[2] / 1000), held, workers, tasks, unpack(dead)}
