@@ -10,9 +10,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use lode_store::read_json;
 use lode_store::query::sql::{Dialect, Scope, Sql, index_sql};
 use lode_store::query::{Document, Filter, Group, Projection, Query, SortKey, Update, check};
+use lode_store::read_json;
 use serde_json::Value;
 
 fuzz_target!(|data: &[u8]| {

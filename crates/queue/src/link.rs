@@ -34,9 +34,9 @@ pub struct Config {
     pub url: String,
     /// For TLS: certificates (PEM) of authorities to trust instead of the system's.
     pub authorities: Option<Vec<u8>>,
-    /// Tasks outstanding at most, of all apps.
+    /// Tasks outstanding at most, of all apps: up to 1,048,575.
     pub most_tasks: usize,
-    /// Bytes of tasks outstanding at most: Redis holds them in memory.
+    /// Bytes of tasks outstanding at most, below 8 GiB: Redis holds them in memory.
     pub most_bytes: usize,
 }
 

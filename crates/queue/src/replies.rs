@@ -23,6 +23,7 @@ pub(crate) async fn read<T>(host: Weak<Inner>, told: Weak<T>, tell: fn(&Inner, &
     let mut reader = Reader::default();
     let mut read: Vec<String> = Vec::new();
     let mut bytes = 0;
+    let mut is_idle = false;
     loop {
         let (Some(host), Some(told)) = (host.upgrade(), told.upgrade()) else { return };
         let Some((connection, is_new)) = reader.connection(&host.link).await else { continue };
@@ -30,7 +31,7 @@ pub(crate) async fn read<T>(host: Weak<Inner>, told: Weak<T>, tell: fn(&Inner, &
         let mut ask = redis::pipe();
         // What was read through another connection may not have been deleted, and what is read now may be of a Redis
         // that has lost its last writes, whose positions are others: all there is is read again.
-        if is_new || read.len() >= MOST_READ || bytes >= MOST_BYTES {
+        if is_new || is_idle || read.len() >= MOST_READ || bytes >= MOST_BYTES {
             if !read.is_empty() {
                 ask.cmd("XDEL").arg(&key).arg(&read).ignore();
             }
@@ -43,10 +44,8 @@ pub(crate) async fn read<T>(host: Weak<Inner>, told: Weak<T>, tell: fn(&Inner, &
         match ask.query_async::<(Value,)>(connection).await {
             Ok((value,)) => {
                 let streams = entries::streams(value);
-                if streams.is_empty() {
-                    // Nothing for a second: the moment to delete what was read, and to begin anew.
-                    bytes = MOST_BYTES;
-                }
+                // Nothing for a second: the moment to delete what was read, and to begin anew.
+                is_idle = streams.is_empty();
                 for (_, list) in streams {
                     for Entry { id, fields } in list {
                         read.push(id);

@@ -24,47 +24,33 @@ end
 local fits = math.floor(load / TASK) <= most_tasks and load % TASK <= most_bytes
 if not fits then load = load - more end
 
+-- The generic cell rate algorithm (ITU-T I.371) with a burst of one second's tasks.
+local function pace(rate, per_second)
+  local time = call('TIME')
+  local at = time[1] * 1000000 + time[2]
+  local due = redis.pcall('GET', rate)
+  if type(due) == 'table' then return {'broken', due.err} end
+  due = math.max(tonumber(due or 0) or 0, at) + 1000000 / tonumber(per_second)
+  local early = due - at - 1000000
+  if early > 0.5 then return {'rate', math.ceil(early / 1000)} end
+  call('SET', rate, string.format('%.0f', due), 'PX', '10000')
+  return 1
+end
+
 local function admit(rate, name, weight, most, per_second)
   if not fits then
     local with = load + tonumber(weight)
     if math.floor(with / TASK) > most_tasks or with % TASK > most_bytes then return {'queue'} end
     load = with
   end
+  local answer = 1
   if call('HINCRBY', KEYS[2], name, 1) > tonumber(most) then
-    call('HINCRBY', KEYS[2], name, -1)
-    return {'app'}
+    answer = {'app'}
+  elseif per_second ~= '0' then
+    answer = pace(rate, per_second)
   end
-  if per_second == '0' then return 1 end
-  -- The generic cell rate algorithm (ITU-T I.371) with a burst of one second's tasks.
-  local time = call('TIME')
-  local at = time[1] * 1000000 + time[2]
-  local due = redis.pcall('GET', rate)
-  if type(due) == 'table' then
-    call('HINCRBY', KEYS[2], name, -1)
-    return {'broken', due.err}
-  end
-  due = math.max(tonumber(due or 0) or 0, at) + 1000000 / tonumber(per_second)
-  local early = due - at - 1000000
-  if early > 0.5 then
-    call('HINCRBY', KEYS[2], name, -1)
-    return {'rate', math.ceil(early / 1000)}
-  end
-  call('SET', rate, string.format('%.0f', due), 'PX', '10000')
-  return 1
-end
-
--- The entries of this transaction in a lane, the last one first.
-local added = {}
-local function delete(lane, task)
-  local behind, all = 0, 0
-  for i = 1, count do
-    if KEYS[2 * i + 1] == lane then
-      all = all + 1
-      if i > task then behind = behind + 1 end
-    end
-  end
-  added[lane] = added[lane] or call('XREVRANGE', lane, '+', '-', 'COUNT', all)
-  call('XDEL', lane, added[lane][behind + 1][1])
+  if answer ~= 1 then call('HINCRBY', KEYS[2], name, -1) end
+  return answer
 end
 
 local answers = {}
@@ -74,12 +60,24 @@ for i = 1, count do
   -- A key that is not what it should be is its own task's trouble.
   local ran, answer = pcall(admit, KEYS[2 * i + 2], ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3])
   if not ran then answer = {'broken', type(answer) == 'table' and answer.err or tostring(answer)} end
+  if answer ~= 1 then refused = refused + tonumber(ARGV[a + 1]) end
   answers[i] = answer
-  if answer ~= 1 then
-    refused = refused + tonumber(ARGV[a + 1])
-    -- What is left stays the last of the lane until all are looked at: nothing is added meanwhile.
-    delete(KEYS[2 * i + 1], i)
-  end
 end
-if refused > 0 then call('DECRBY', KEYS[1], string.format('%.0f', refused)) end
+if refused == 0 then return answers end
+
+call('DECRBY', KEYS[1], string.format('%.0f', refused))
+-- The last entries of each lane are this transaction's, in this order.
+local left, entries = {}, {}
+for i = 1, count do
+  local lane = KEYS[2 * i + 1]
+  left[lane] = (left[lane] or 0) + 1
+end
+for i = 1, count do
+  local lane = KEYS[2 * i + 1]
+  if answers[i] ~= 1 then
+    entries[lane] = entries[lane] or call('XREVRANGE', lane, '+', '-', 'COUNT', left[lane])
+    call('XDEL', lane, entries[lane][left[lane]][1])
+  end
+  left[lane] = left[lane] - 1
+end
 return answers

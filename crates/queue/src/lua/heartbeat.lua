@@ -1,6 +1,6 @@
 -- Renews a host's lease, and says who else is there.
--- KEYS: its lease, the hosts, the load, the reaper's turn, its replies, the apps' counts, then the lanes. ARGV: its name, what is known of
--- it ("api {json}" or "worker {json}"), the lease (ms), the prefix of leases.
+-- KEYS: its lease, the hosts, the load, the reaper's turn, its replies, the apps' counts, then the lanes.
+-- ARGV: its name, what is known of it ("api {json}" or "worker {json}"), the lease (ms), the prefix of leases.
 -- Answers {now (ms), whether its lease had held, workers, tasks outstanding, dead hosts…}; the dead to one
 -- host per turn.
 local time = redis.call('TIME')
