@@ -1,112 +1,107 @@
-//! Runs of one script for many tasks at once: what is asked for while runs are under way goes into the next.
+//! Transactions for many tasks at once: what is asked for while some are under way goes into the next.
 //!
-//! A script's run costs Redis more than most of the commands in it, and Redis has one thread for all hosts.
+//! One costs Redis more than most of the commands in it, and Redis has one thread for all hosts.
 //! Nobody waits for a batch to fill: a single task is sent at once, and is a batch of one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redis::Value;
+use redis::Pipeline;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use crate::keys::{APPS, LOAD};
-use crate::link::{Failure, Link, Script};
+use crate::link::{Answers, Failure, Link, Scripts};
 
-/// Runs under way at once: while Redis works on one, the next is on its way. With one, Redis waits between two;
+/// Transactions under way at once: while Redis works on one, the next is on its way. With one, Redis waits between two;
 /// more than two make batches small (measured at 256 tasks: 46, 57, 57 and 52 thousand round trips per second
 /// with 1, 2, 3 and 8).
 const UNDER_WAY: usize = 2;
 
-/// Tasks of one run at most: Redis serves nobody else meanwhile, a third of a millisecond or so.
+/// Tasks of one at most: Redis serves nobody else meanwhile, a third of a millisecond or so.
 const MOST: usize = 64;
 
-/// Bytes of entries, after which a run takes no more tasks.
+/// Bytes of tasks, after which one takes no more.
 const MOST_BYTES: usize = 1 << 20;
 
 /// How long a batch waits for a connection. Its tasks have just seen one; they wait themselves.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// What is sent for one task.
-pub(crate) struct Item {
-    /// The stream that it adds an entry to.
-    pub(crate) stream: String,
-    /// What stands behind the stream's name in `XADD`.
-    pub(crate) entry: Vec<Vec<u8>>,
-    /// What the script is told.
-    pub(crate) keys: Vec<String>,
-    pub(crate) args: Vec<Vec<u8>>,
+/// What is sent for tasks together, as one transaction.
+pub(crate) trait Kind: Send + Sync + 'static {
+    /// What is sent for one task.
+    type Item: Send + Sync + 'static;
+    /// What Redis answers for one.
+    type Said: Send + 'static;
+
+    /// Bytes that Redis keeps for it.
+    fn bytes(item: &Self::Item) -> usize;
+
+    /// The commands for these tasks.
+    fn commands(&self, items: &[&Self::Item], scripts: &Scripts) -> Pipeline;
+
+    /// What the commands' answers mean for each of the tasks.
+    fn said(&self, items: &[&Self::Item], answers: Answers) -> Vec<Result<Self::Said, Failure>>;
+
+    /// Hears what was answered for a task that nobody waited for any more by then.
+    fn unheard(&self, _item: &Self::Item, _said: Self::Said) {}
 }
 
-/// What Redis answers for one task.
-#[derive(Clone)]
-pub(crate) struct Said {
-    /// The entry's id, nothing if it was not to be added, or an error.
-    pub(crate) added: Value,
-    /// The script's answer.
-    pub(crate) script: Value,
-}
-
-type Ran = Result<Said, Failure>;
-
-/// Hears what was answered for a task that nobody waited for any more by then.
-pub(crate) type Unheard = Arc<dyn Fn(&Item, Said) + Send + Sync>;
-
-struct Asked {
-    item: Arc<Item>,
-    done: oneshot::Sender<Ran>,
+struct Asked<K: Kind> {
+    item: Arc<K::Item>,
+    done: oneshot::Sender<Result<K::Said, Failure>>,
 }
 
 /// Who waits for an answer. Dropped, it leaves none behind: one that has just come is unheard, and one that comes
 /// later finds the channel closed.
-struct Waits<'b> {
-    batches: &'b Batches,
-    item: &'b Item,
-    answer: oneshot::Receiver<Ran>,
+struct Waits<'b, K: Kind> {
+    kind: &'b K,
+    item: &'b K::Item,
+    answer: oneshot::Receiver<Result<K::Said, Failure>>,
 }
 
-impl Drop for Waits<'_> {
+impl<K: Kind> Drop for Waits<'_, K> {
     fn drop(&mut self) {
         self.answer.close();
         if let Ok(Ok(answer)) = self.answer.try_recv() {
-            (self.batches.unheard)(self.item, answer);
+            self.kind.unheard(self.item, answer);
         }
     }
 }
 
-/// A script that takes, after what all its runs have in common, keys and arguments for each task, and answers
-/// an array with one value for each. It runs behind the entries that are added for these tasks, as one with them:
-/// an entry's payload does not go through it, as Lua hashes and copies all that it is given.
-#[derive(Clone)]
-pub(crate) struct Batches {
+/// Tasks to be sent. Cheap to clone.
+pub(crate) struct Batches<K: Kind> {
+    kind: Arc<K>,
     link: Arc<Link>,
-    asked: mpsc::UnboundedSender<Asked>,
-    unheard: Unheard,
+    asked: mpsc::UnboundedSender<Asked<K>>,
 }
 
-impl Batches {
-    /// `args`: what all runs begin with.
-    pub(crate) fn new(
-        link: Arc<Link>,
-        script: Script,
-        args: Arc<[Vec<u8>]>,
-        unheard: Unheard,
-    ) -> Self {
+impl<K: Kind> Clone for Batches<K> {
+    fn clone(&self) -> Self {
+        Self { kind: self.kind.clone(), link: self.link.clone(), asked: self.asked.clone() }
+    }
+}
+
+impl<K: Kind> Batches<K> {
+    pub(crate) fn new(link: Arc<Link>, kind: K) -> Self {
+        let kind = Arc::new(kind);
         let (asked, asks) = mpsc::unbounded_channel();
         let asks = Arc::new(Mutex::new(asks));
         for _ in 0..UNDER_WAY {
-            let (args, asks, unheard) = (args.clone(), asks.clone(), unheard.clone());
-            tokio::spawn(send(link.clone(), script, args, asks, unheard));
+            tokio::spawn(send(kind.clone(), link.clone(), asks.clone()));
         }
-        Self { link, asked, unheard }
+        Self { kind, link, asked }
     }
 
-    /// Runs the script for a task. Waits for a connection until `until`. If the future is dropped, it may
+    /// Sends what is to be sent for a task. Waits for a connection until `until`. If the future is dropped, it may
     /// have run or not, and may yet: then its answer is unheard.
-    pub(crate) async fn run(&self, item: &Arc<Item>, until: Instant) -> Ran {
+    pub(crate) async fn run(
+        &self,
+        item: &Arc<K::Item>,
+        until: Instant,
+    ) -> Result<K::Said, Failure> {
         loop {
             self.link.connection(until).await?;
             let (done, answer) = oneshot::channel();
-            let mut waits = Waits { batches: self, item, answer };
+            let mut waits = Waits { kind: &*self.kind, item, answer };
             // The other end lives as long as this one.
             let _ = self.asked.send(Asked { item: item.clone(), done });
             match (&mut waits.answer).await {
@@ -119,12 +114,10 @@ impl Batches {
     }
 }
 
-async fn send(
+async fn send<K: Kind>(
+    kind: Arc<K>,
     link: Arc<Link>,
-    script: Script,
-    common: Arc<[Vec<u8>]>,
-    asks: Arc<Mutex<mpsc::UnboundedReceiver<Asked>>>,
-    unheard: Unheard,
+    asks: Arc<Mutex<mpsc::UnboundedReceiver<Asked<K>>>>,
 ) {
     loop {
         let mut asks = asks.lock().await;
@@ -135,7 +128,7 @@ async fn send(
         while let Some(asked) = next {
             // Whoever asked may not wait any more.
             if !asked.done.is_closed() {
-                bytes += asked.item.entry.iter().map(Vec::len).sum::<usize>();
+                bytes += K::bytes(&asked.item);
                 batch.push(asked);
             }
             let is_full = batch.len() == MOST || bytes >= MOST_BYTES;
@@ -145,27 +138,23 @@ async fn send(
         if batch.is_empty() {
             continue;
         }
-        let items = || batch.iter().map(|asked| &*asked.item);
-        let entries = items().map(|item| (item.stream.as_str(), item.entry.as_slice()));
-        let own = items().flat_map(|item| &item.keys).map(String::as_str);
-        let keys: Vec<&str> = [LOAD, APPS].into_iter().chain(own).collect();
-        let args = common.iter().chain(items().flat_map(|item| &item.args));
-        let args: Vec<&[u8]> = args.map(Vec::as_slice).collect();
+        let items: Vec<&K::Item> = batch.iter().map(|asked| &*asked.item).collect();
         let until = Instant::now() + AGAIN;
-        let answers = match link.add_and_run(entries, script, &keys, &args, until).await {
-            Ok((added, Value::Array(answers)))
-                if answers.len() == batch.len() && added.len() == batch.len() =>
-            {
-                let both = added.into_iter().zip(answers);
-                both.map(|(added, script)| Ok(Said { added, script })).collect()
-            }
-            Ok(_) => vec![Err(Failure::Unknown("Redis' answer is none".into())); batch.len()],
-            Err(failure) => vec![Err(failure); batch.len()],
+        let ran = link.transact(|scripts| kind.commands(&items, scripts), until).await;
+        let mut answers = match ran {
+            Ok(answers) => kind.said(&items, answers),
+            Err(failure) => items.iter().map(|_| Err(failure.clone())).collect(),
         };
+        answers.resize_with(batch.len(), || Err(no_answer()));
         for (asked, answer) in batch.into_iter().zip(answers) {
             if let Err(Ok(answer)) = asked.done.send(answer) {
-                unheard(&asked.item, answer);
+                kind.unheard(&asked.item, answer);
             }
         }
     }
+}
+
+/// Redis answered something that these commands do not.
+pub(crate) fn no_answer() -> Failure {
+    Failure::Unknown("Redis' answer is none".into())
 }

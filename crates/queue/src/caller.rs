@@ -3,21 +3,17 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use redis::Value;
 use tokio::sync::oneshot;
 
-use crate::batches::{Batches, Item, Said, Unheard};
-use crate::entries::{self, Fields};
-use crate::host::{Change, Host, Inner, text};
-use crate::keys::{self, APPS, LOAD, REPLIES};
-use crate::link::{Failure, Script};
+use crate::batches::Batches;
+use crate::enqueue::{Enqueue, Entered, Entering, TRAVEL, Waiting};
+use crate::host::{Change, Host, Inner};
+use crate::keys;
+use crate::link::Failure;
+use crate::message::Message;
 use crate::replies;
 use crate::task::{Answer, Rejection, Task};
-
-/// A worker ends a run at its deadline; its answer has this long to arrive.
-const TRAVEL: Duration = Duration::from_millis(500);
 
 enum Reply {
     Answered(Vec<u8>),
@@ -33,7 +29,7 @@ pub struct Caller {
     host: Arc<Inner>,
     pending: Arc<Pending>,
     next: Arc<AtomicU64>,
-    enqueue: Batches,
+    enqueue: Batches<Enqueue>,
 }
 
 impl std::fmt::Debug for Caller {
@@ -47,18 +43,8 @@ impl Caller {
     pub fn new(host: &Host) -> Self {
         let host = host.inner.clone();
         let pending = Arc::<Pending>::default();
-        tokio::spawn(replies::read(Arc::downgrade(&host), Arc::downgrade(&pending), deliver));
-        let most = [host.config.most_tasks, host.config.most_bytes];
-        let most = most.map(|most| most.to_string().into_bytes());
-        let unheard: Unheard = Arc::new({
-            let host = host.clone();
-            move |item, answer| {
-                if let Ok(Entered::In(waiting)) = Entered::of(item, answer) {
-                    waiting.leave(host.clone());
-                }
-            }
-        });
-        let enqueue = Batches::new(host.link.clone(), Script::Enqueue, Arc::new(most), unheard);
+        tokio::spawn(replies::listen(Arc::downgrade(&host), Arc::downgrade(&pending), deliver));
+        let enqueue = Batches::new(host.link.clone(), Enqueue::new(host.clone()));
         Self { host, pending, next: Arc::new(AtomicU64::new(1)), enqueue }
     }
 
@@ -122,116 +108,24 @@ impl Caller {
     }
 
     async fn enqueue(&self, number: u64, task: &mut Task) -> Result<Entered, Failure> {
-        let (app, lane) = (task.app.as_bytes().to_vec(), keys::lane_of(&task.app));
-        let deadline_ms = self.host.link.redis_ms(task.deadline).to_string().into_bytes();
-        let weight = keys::weight(task.payload.len()).to_string().into_bytes();
-        let entry = entries::added(
-            &["*"],
-            [
-                ("h", self.host.name.clone().into_bytes()),
-                ("n", number.to_string().into_bytes()),
-                ("a", app.clone()),
-                ("d", deadline_ms.clone()),
-                ("p", std::mem::take(&mut task.payload)),
-            ],
-        );
-        let args = [
-            app,
-            weight,
-            task.most.to_string().into_bytes(),
-            task.rate.unwrap_or(0.0).to_string().into_bytes(),
-        ];
-        let keys = vec![lane.to_owned(), keys::rate(&task.app)];
-        let item = Arc::new(Item { stream: lane.to_owned(), entry, keys, args: args.into() });
+        let entering = Arc::new(Entering {
+            number: number.to_string(),
+            app: task.app.clone(),
+            lane: keys::lane_of(&task.app),
+            deadline_ms: self.host.link.redis_ms(task.deadline),
+            most: task.most,
+            rate: task.rate.unwrap_or(0.0),
+            payload: std::mem::take(&mut task.payload),
+        });
         // Redis may be slow to answer those before it; whoever waits is not to wait for that as well.
         let until = task.deadline + TRAVEL;
-        let entered =
-            tokio::time::timeout_at(until.into(), self.enqueue.run(&item, task.deadline)).await;
-        let answer = entered.map_err(|_| Failure::Unknown("Redis is silent".into()))??;
-        Entered::of(&item, answer)
+        let run = self.enqueue.run(&entering, task.deadline);
+        let entered = tokio::time::timeout_at(until.into(), run).await;
+        entered.unwrap_or_else(|_| Err(Failure::Unknown("Redis is silent".into())))
     }
 
     fn pending(&self) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Sender<Reply>>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What came of putting a task in.
-enum Entered {
-    In(Waiting),
-    No(Answer),
-}
-
-impl Entered {
-    /// What was answered of the task that `item` puts in.
-    fn of(item: &Item, said: Said) -> Result<Self, Failure> {
-        let none = || Failure::Unknown("Redis' answer is none".into());
-        let answer = match (said.script, said.added) {
-            (Value::Array(answer), _) => answer,
-            (_, Value::BulkString(id)) => {
-                let id = String::from_utf8(id).ok();
-                let waiting = id.and_then(|id| Waiting::of(item, id));
-                return waiting.map(Self::In).ok_or_else(none);
-            }
-            (_, why) => return Err(Failure::Unknown(text(&why).unwrap_or_default())),
-        };
-        let second = answer.get(1);
-        let no =
-            |rejection, ms| Ok(Self::No(Answer::Rejected(rejection, Duration::from_millis(ms))));
-        match (answer.first().and_then(text).as_deref(), second) {
-            // What is before it takes about this long: nobody knows exactly.
-            (Some("app"), _) => no(Rejection::App, 500),
-            (Some("queue"), _) => no(Rejection::Queue, 1000),
-            (Some("rate"), Some(Value::Int(ms))) => {
-                no(Rejection::Rate, u64::try_from(*ms).unwrap_or(0))
-            }
-            (Some("broken"), Some(why)) => Err(Failure::Unknown(text(why).unwrap_or_default())),
-            _ => Err(none()),
-        }
-    }
-}
-
-/// What it takes to take a task back. Its payload is in Redis only.
-struct Waiting {
-    lane: String,
-    id: String,
-    number: Vec<u8>,
-    app: Vec<u8>,
-    deadline_ms: Vec<u8>,
-    weight: Vec<u8>,
-}
-
-impl Waiting {
-    /// The task that was asked for with `item`, and is in the queue as `id`.
-    fn of(item: &Item, id: String) -> Option<Self> {
-        let [_, _, _, _, number, _, app, _, deadline_ms, ..] = item.entry.as_slice() else {
-            return None;
-        };
-        let weight = item.args.get(1)?;
-        Some(Self {
-            lane: item.stream.clone(),
-            id,
-            number: number.clone(),
-            app: app.clone(),
-            deadline_ms: deadline_ms.clone(),
-            weight: weight.clone(),
-        })
-    }
-
-    /// Returns whether it will never run. `tell`: where its worker, if one has it, is told; nothing, for nowhere.
-    async fn take_back(&self, host: &Inner, tell: &str) -> bool {
-        let number = String::from_utf8_lossy(&self.number);
-        let moved = keys::moved(&host.name, &number);
-        let names = [self.lane.as_str(), APPS, LOAD, &moved];
-        let args: [&[u8]; 5] =
-            [self.id.as_bytes(), &self.app, &self.weight, &self.deadline_ms, tell.as_bytes()];
-        let until = Instant::now() + TRAVEL;
-        matches!(host.link.run(Script::Withdraw, &names, &args, until).await, Ok(Value::Int(1)))
-    }
-
-    /// Takes the task back in its own time, as nobody waits for it any more.
-    fn leave(self, host: Arc<Inner>) {
-        tokio::spawn(async move { self.take_back(&host, REPLIES).await });
     }
 }
 
@@ -262,18 +156,17 @@ impl Drop for Given<'_> {
 }
 
 /// An answer has come, or word of a change.
-fn deliver(host: &Inner, pending: &Pending, mut fields: Fields) {
-    let how = fields.text("k").unwrap_or_default();
-    let payload = fields.take("p").unwrap_or_default();
-    if how == "changed" {
+fn deliver(host: &Inner, pending: &Pending, message: &Message<'_>) {
+    let payload = message.payload.to_vec();
+    if message.how == "changed" {
         let _ = host.changes.send(Change::App(String::from_utf8_lossy(&payload).into_owned()));
         return;
     }
-    let number = fields.text("n").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let Ok(number) = message.name.parse() else { return };
     let waiting = pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
     let Some(waiting) = waiting else { return };
     // Whoever waited may have gone in this moment.
-    let _ = waiting.send(match how.as_str() {
+    let _ = waiting.send(match message.how {
         "answer" => Reply::Answered(payload),
         "expired" => Reply::Expired,
         _ => Reply::Lost,

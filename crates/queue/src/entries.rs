@@ -20,10 +20,6 @@ impl Fields {
         String::from_utf8(self.take(name)?).ok()
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.0.iter().map(|(name, value)| name.len() + value.len()).sum()
-    }
-
     pub(crate) fn is_deleted(&self) -> bool {
         self.0.is_empty()
     }
@@ -55,16 +51,6 @@ pub(crate) fn entry(value: Value) -> Option<Entry> {
 /// The time in an entry's id: when it was made, in Redis' ms since 1970.
 pub(crate) fn made_ms(id: &str) -> i64 {
     id.split('-').next().and_then(|ms| ms.parse().ok()).unwrap_or(0)
-}
-
-/// What stands behind a stream's name in `XADD`: options and the id, then fields.
-pub(crate) fn added<const N: usize>(
-    options: &[&str],
-    fields: [(&str, Vec<u8>); N],
-) -> Vec<Vec<u8>> {
-    let options = options.iter().map(|option| option.as_bytes().to_vec());
-    let fields = fields.into_iter().flat_map(|(name, value)| [name.as_bytes().to_vec(), value]);
-    options.chain(fields).collect()
 }
 
 pub(crate) fn array(value: Value) -> Vec<Value> {

@@ -18,12 +18,15 @@
 
 mod batches;
 mod caller;
+mod enqueue;
 mod entries;
 mod host;
 mod keys;
 mod link;
+mod message;
 mod metrics;
 mod replies;
+mod settle;
 pub mod status;
 mod taker;
 mod task;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use redis::aio::MultiplexedConnection;
+use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, RedisError, ServerErrorKind, TlsCertificates, Value,
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, TlsCertificates,
+    Value,
 };
 use tokio::sync::watch;
 
@@ -16,7 +17,7 @@ use crate::metrics::Metrics;
 
 /// An answer that takes longer than this is none: the connection is given up. Far above any script's time,
 /// below what a client waits for.
-const RESPONSE: Duration = Duration::from_secs(2);
+pub(crate) const RESPONSE: Duration = Duration::from_secs(2);
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -103,7 +104,7 @@ macro_rules! scripts {
         pub(crate) enum Script { $($name),* }
 
         impl Script {
-            const ALL: &[(Self, &str)] = &[$((Self::$name, include_str!(concat!("lua/", $file)))),*];
+            const ALL: &[&str] = &[$(concat!(include_str!("lua/tell.lua"), include_str!(concat!("lua/", $file)))),*];
         }
     };
 }
@@ -114,15 +115,29 @@ scripts! {
     HandBack = "hand_back.lua",
     Heartbeat = "heartbeat.lua",
     Reap = "reap.lua",
-    Settle = "settle.lua",
     Withdraw = "withdraw.lua",
+}
+
+/// What each command of a transaction answered.
+pub(crate) type Answers = Vec<Result<Value, RedisError>>;
+
+/// The digests by which Redis knows the scripts, in the order of [`Script::ALL`].
+#[derive(Clone)]
+pub(crate) struct Scripts(Arc<[String]>);
+
+impl Scripts {
+    /// A script's run.
+    pub(crate) fn run(&self, script: Script, keys: &[&str], args: &[&[u8]]) -> Cmd {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(self.0.get(script as usize)).arg(keys.len()).arg(keys).arg(args);
+        command
+    }
 }
 
 #[derive(Clone)]
 struct Live {
     connection: MultiplexedConnection,
-    /// The scripts' digests, in the order of [`Script::ALL`].
-    digests: Arc<[String]>,
+    scripts: Scripts,
     /// Counts connections.
     number: u64,
 }
@@ -175,7 +190,7 @@ impl Link {
     async fn connect(&self, number: u64) -> Result<Live, RedisError> {
         let mut connection = self.dial(RESPONSE).await?;
         let mut digests = Vec::new();
-        for (_, text) in Script::ALL {
+        for text in Script::ALL {
             let load: String =
                 redis::cmd("SCRIPT").arg("LOAD").arg(*text).query_async(&mut connection).await?;
             digests.push(load);
@@ -184,7 +199,7 @@ impl Link {
         let before = now_ms();
         let (seconds, micros): (i64, i64) = redis::cmd("TIME").query_async(&mut connection).await?;
         self.clock(before, seconds * 1000 + micros / 1000);
-        Ok(Live { connection, digests: digests.into(), number })
+        Ok(Live { connection, scripts: Scripts(digests.into()), number })
     }
 
     /// Makes the workers' group in each lane that has none: a new Redis, a flushed one, or one that a
@@ -237,9 +252,7 @@ impl Link {
         let mut loaded_again = false;
         loop {
             let mut live = self.ready(until).await?;
-            let digest = live.digests.get(script as usize).cloned().unwrap_or_default();
-            let mut command = redis::cmd("EVALSHA");
-            command.arg(digest).arg(keys.len()).arg(keys).arg(args);
+            let command = live.scripts.run(script, keys, args);
             match command.query_async::<Value>(&mut live.connection).await {
                 // Forgotten (SCRIPT FLUSH): connecting loads them.
                 Err(error) if is_forgotten(&error) && !loaded_again => {
@@ -251,45 +264,36 @@ impl Link {
         }
     }
 
-    /// Adds entries to streams, each with what stands behind the stream's name in `XADD`, and runs a script that
-    /// knows of them, as one transaction. Answers what each `XADD` did, and then the script. Waits for a connection
-    /// until `until`.
-    pub(crate) async fn add_and_run<'a>(
+    /// Runs commands as one transaction. Answers what each of them answered. Waits for a connection until `until`.
+    pub(crate) async fn transact(
         &self,
-        entries: impl Iterator<Item = (&'a str, &'a [Vec<u8>])>,
-        script: Script,
-        keys: &[&str],
-        args: &[&[u8]],
+        commands: impl FnOnce(&Scripts) -> redis::Pipeline,
         until: Instant,
-    ) -> Result<(Vec<Value>, Value), Failure> {
+    ) -> Result<Answers, Failure> {
         let mut live = self.ready(until).await?;
-        let mut both = redis::pipe();
-        // An entry that could not be added is its own task's trouble.
-        both.atomic().ignore_errors();
-        for (stream, entry) in entries {
-            both.cmd("XADD").arg(stream).arg(entry);
-        }
-        let digest = live.digests.get(script as usize).cloned().unwrap_or_default();
-        both.cmd("EVALSHA").arg(digest).arg(keys.len()).arg(keys).arg(args);
-        let ran = both.query_async::<Vec<Result<Value, RedisError>>>(&mut live.connection).await;
-        let mut ran = ran.map_err(|error| self.failure(live.number, error))?;
-        match ran.pop() {
-            Some(Ok(answer)) => {
-                let added = ran.into_iter().map(|added| match added {
-                    Ok(added) => added,
-                    Err(error) => Value::SimpleString(error.to_string()),
-                });
-                Ok((added.collect(), answer))
+        let mut all = commands(&live.scripts);
+        // What one command could not do is its own task's trouble.
+        all.atomic().ignore_errors();
+        let ran = all.query_async::<Answers>(&mut live.connection).await;
+        let ran = ran.map_err(|error| self.failure(live.number, error))?;
+        // The other commands did what they do, so that it cannot simply run again.
+        for error in ran.iter().filter_map(|answer| answer.as_ref().err()) {
+            if is_forgotten(error) {
+                self.broken(live.number, error);
             }
-            Some(Err(error)) => {
-                // The entries are there, so that it cannot simply run again.
-                if is_forgotten(&error) {
-                    self.broken(live.number, &error);
-                }
-                Err(Failure::Unknown(error.to_string()))
-            }
-            None => Err(Failure::Unknown("Redis' answer is none".into())),
         }
+        Ok(ran)
+    }
+
+    /// Opens a channel of its own.
+    pub(crate) async fn subscribe(&self, channel: &str) -> Result<PubSub, RedisError> {
+        let open = async {
+            let mut opened = self.client.get_async_pubsub().await?;
+            opened.subscribe(channel).await?;
+            Ok(opened)
+        };
+        let opened = tokio::time::timeout(CONNECT, open).await;
+        opened.unwrap_or_else(|_| Err((ErrorKind::Io, "Redis is silent").into()))
     }
 
     /// What an error means for what was sent on this connection.

@@ -1,60 +1,193 @@
-//! What others tell a host: a stream of its own, which it empties as it reads.
+//! How a host hears what others tell it: it is pushed through a channel; what was told while that was broken is found in
+//! the hash of the channel's name, where all is until this host says that it has read it.
 
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
-use redis::Value;
+use futures_util::StreamExt as _;
+use redis::{ErrorKind, RedisError, Value};
+use tokio::sync::mpsc;
 
-use crate::entries::{self, Entry, Fields};
 use crate::host::Inner;
 use crate::keys;
-use crate::link::{BLOCK, Reader};
+use crate::link::{Failure, RESPONSE};
+use crate::message::{KEPT, Message};
 
-/// Entries read at once: enough that a burst is a few reads, little enough memory.
-const BATCH: usize = 256;
-
-/// Entries that have been read and are deleted together: each time would be as much work for Redis as the read.
+/// Messages that have been read and are deleted together: each by itself would be as much work for Redis as its push.
 const MOST_READ: usize = 64;
 
 /// Bytes of them, in Redis' memory until then.
 const MOST_BYTES: usize = 1 << 20;
 
-/// Reads for as long as there is somebody to `tell`. One who is told the same twice is to notice.
-pub(crate) async fn read<T>(host: Weak<Inner>, told: Weak<T>, tell: fn(&Inner, &T, Fields)) {
-    let mut reader = Reader::default();
-    let mut read: Vec<String> = Vec::new();
-    let mut bytes = 0;
-    let mut is_idle = false;
-    loop {
-        let (Some(host), Some(told)) = (host.upgrade(), told.upgrade()) else { return };
-        let Some((connection, is_new)) = reader.connection(&host.link).await else { continue };
-        let key = keys::replies(&host.name);
-        let mut ask = redis::pipe();
-        // What was read through another connection may not have been deleted, and what is read now may be of a Redis
-        // that has lost its last writes, whose positions are others: all there is is read again.
-        if is_new || is_idle || read.len() >= MOST_READ || bytes >= MOST_BYTES {
-            if !read.is_empty() {
-                ask.cmd("XDEL").arg(&key).arg(&read).ignore();
-            }
-            read.clear();
-            bytes = 0;
+/// Messages that a look through the hash asks for at once, about.
+const SOME: usize = 64;
+
+/// After so long without a message, what was read is deleted, and the channel is asked whether it is there.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// Between two attempts to reach Redis.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Who is told, and how.
+struct Listener<T> {
+    host: Weak<Inner>,
+    told: Weak<T>,
+    tell: fn(&Inner, &T, &Message<'_>),
+    /// Takes the names of what was read, and their bytes.
+    read: mpsc::UnboundedSender<(String, usize)>,
+}
+
+/// Why a channel is not listened to any more.
+enum End {
+    NobodyListens,
+    Broke(String),
+}
+
+impl From<RedisError> for End {
+    fn from(error: RedisError) -> Self {
+        Self::Broke(error.to_string())
+    }
+}
+
+impl From<Failure> for End {
+    fn from(failure: Failure) -> Self {
+        Self::Broke(format!("{failure:?}"))
+    }
+}
+
+/// Listens for as long as there is somebody to `tell`. One who is told the same twice is to notice.
+pub(crate) async fn listen<T: Send + Sync + 'static>(
+    host: Weak<Inner>,
+    told: Weak<T>,
+    tell: fn(&Inner, &T, &Message<'_>),
+) {
+    let (read, names) = mpsc::unbounded_channel();
+    tokio::spawn(delete(host.clone(), names));
+    let listener = Arc::new(Listener { host, told, tell, read });
+    while let End::Broke(why) = listener.listen().await {
+        tracing::debug!(why, "the channel of answers is opened again");
+        if let Some(host) = listener.host.upgrade() {
+            host.link.suspect();
         }
-        let from = read.last().map_or("0-0", String::as_str);
-        ask.cmd("XREAD").arg("COUNT").arg(BATCH).arg("BLOCK").arg(BLOCK.as_millis() as u64);
-        ask.arg("STREAMS").arg(&key).arg(from);
-        match ask.query_async::<(Value,)>(connection).await {
-            Ok((value,)) => {
-                let streams = entries::streams(value);
-                // Nothing for a second: the moment to delete what was read, and to begin anew.
-                is_idle = streams.is_empty();
-                for (_, list) in streams {
-                    for Entry { id, fields } in list {
-                        read.push(id);
-                        bytes += fields.bytes();
-                        tell(&host, &told, fields);
-                    }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+impl<T: Send + Sync + 'static> Listener<T> {
+    fn host(&self) -> Result<Arc<Inner>, End> {
+        self.host.upgrade().ok_or(End::NobodyListens)
+    }
+
+    /// Until the channel breaks.
+    async fn listen(self: &Arc<Self>) -> End {
+        match self.listen_and_look().await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    async fn listen_and_look(self: &Arc<Self>) -> Result<std::convert::Infallible, End> {
+        let host = self.host()?;
+        let (mut asks, mut pushes) = host.link.subscribe(&keys::replies(&host.name)).await?.split();
+        self.look(&host).await?;
+        drop(host);
+        loop {
+            let push = match tokio::time::timeout(QUIET, pushes.next()).await {
+                Ok(Some(push)) => push,
+                Ok(None) => return Err(End::Broke("it was closed".into())),
+                Err(_) => {
+                    self.host()?;
+                    let there = tokio::time::timeout(RESPONSE, asks.ping::<Value>()).await;
+                    there.map_err(|_| End::Broke("it is silent".into()))??;
+                    continue;
                 }
+            };
+            let bytes = push.get_payload_bytes();
+            match Message::parse(bytes) {
+                Some(message) if message.how == KEPT => {
+                    tokio::spawn(self.clone().fetch(message.name.to_owned()));
+                }
+                message => self.hear(&*self.host()?, message, bytes.len())?,
             }
-            Err(error) => reader.broke(&host.link, &error).await,
+        }
+    }
+
+    /// `bytes`: how many the message is.
+    fn hear(&self, host: &Inner, message: Option<Message<'_>>, bytes: usize) -> Result<(), End> {
+        let told = self.told.upgrade().ok_or(End::NobodyListens)?;
+        let Some(message) = message else { return Ok(()) };
+        (self.tell)(host, &told, &message);
+        // The other end goes when the host does.
+        let _ = self.read.send((message.name.to_owned(), bytes));
+        Ok(())
+    }
+
+    /// Reads all there is in the hash.
+    async fn look(&self, host: &Inner) -> Result<(), End> {
+        let mut connection = host.link.connection(Instant::now() + RESPONSE).await?;
+        let mut cursor = "0".to_owned();
+        loop {
+            let mut scan = redis::cmd("HSCAN");
+            scan.arg(keys::replies(&host.name)).arg(&cursor).arg("COUNT").arg(SOME);
+            let (next, found): (String, Vec<(Value, Vec<u8>)>) =
+                scan.query_async(&mut connection).await?;
+            for (_, bytes) in found {
+                self.hear(host, Message::parse(&bytes), bytes.len())?;
+            }
+            cursor = next;
+            if cursor == "0" {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads a message that was too long to be pushed.
+    async fn fetch(self: Arc<Self>, name: String) {
+        while let Some(host) = self.host.upgrade() {
+            let mut get = redis::cmd("HGET");
+            get.arg(keys::replies(&host.name)).arg(&name);
+            if let Ok(mut connection) = host.link.connection(Instant::now() + RESPONSE).await
+                && let Ok(found) = get.query_async::<Option<Vec<u8>>>(&mut connection).await
+            {
+                // None, if all has been looked through meanwhile.
+                let bytes = found.unwrap_or_default();
+                let _ = self.hear(&host, Message::parse(&bytes), bytes.len());
+                return;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+}
+
+/// Deletes what was read, some at a time.
+async fn delete(host: Weak<Inner>, mut read: mpsc::UnboundedReceiver<(String, usize)>) {
+    let (mut names, mut bytes) = (Vec::new(), 0);
+    loop {
+        let next = tokio::time::timeout(QUIET, read.recv()).await;
+        let is_quiet = next.is_err();
+        match next {
+            Ok(Some((name, more))) => {
+                names.push(name);
+                bytes += more;
+            }
+            Ok(None) => return,
+            Err(_) => {}
+        }
+        let is_enough = names.len() >= MOST_READ || bytes >= MOST_BYTES || is_quiet;
+        if names.is_empty() || !is_enough {
+            continue;
+        }
+        let Some(host) = host.upgrade() else { return };
+        let mut delete = redis::cmd("HDEL");
+        delete.arg(keys::replies(&host.name)).arg(&names);
+        let Ok(mut connection) = host.link.connection(Instant::now() + RESPONSE).await else {
+            continue;
+        };
+        match delete.query_async::<()>(&mut connection).await {
+            Err(error) if !matches!(error.kind(), ErrorKind::Server(_)) => {
+                tokio::time::sleep(AGAIN).await;
+            }
+            _ => (names, bytes) = (Vec::new(), 0),
         }
     }
 }

@@ -2,19 +2,20 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use redis::{RedisError, Value};
 use tokio::sync::oneshot;
 
-use crate::batches::{Batches, Item};
-use crate::entries::{self, Entry, Fields};
+use crate::batches::Batches;
+use crate::entries::{self, Entry};
 use crate::host::{Host, Inner, text};
 use crate::keys::{self, APPS, GROUP, LANES, LOAD};
 use crate::link::{BLOCK, Failure, Reader, Script};
+use crate::message::Message;
 use crate::replies;
+use crate::settle::{Settle, Settled};
 use crate::task::{Taken, Ticket};
 
 /// Tasks taken from one lane at once at most.
@@ -45,18 +46,16 @@ pub struct Taker {
 pub struct Answerer {
     host: Arc<Inner>,
     held: Arc<Held>,
-    settle: Batches,
+    settle: Batches<Settle>,
 }
 
 impl Taker {
     /// Of this host.
     pub fn new(host: &Host) -> Self {
         let host = host.inner.clone();
-        // What was answered is answered, whether or not anybody waits to hear so.
-        let settle =
-            Batches::new(host.link.clone(), Script::Settle, [].into(), Arc::new(|_, _| ()));
+        let settle = Batches::new(host.link.clone(), Settle::new(host.link.clone()));
         let held = Arc::<Held>::default();
-        tokio::spawn(replies::read(Arc::downgrade(&host), Arc::downgrade(&held), withdraw));
+        tokio::spawn(replies::listen(Arc::downgrade(&host), Arc::downgrade(&held), withdraw));
         let answerer = Answerer { host, held, settle };
         Self { answerer, reader: Reader::default(), busy: 1, behind: Vec::new() }
     }
@@ -208,11 +207,12 @@ impl Taker {
 
 /// A caller waits no more for a task. One that is not in hand has just been answered, or is about to arrive: that one
 /// goes on to its end.
-fn withdraw(_: &Inner, held: &Held, mut fields: Fields) {
-    let (Some(lane), Some(id)) = (fields.text("p"), fields.text("n")) else { return };
+fn withdraw(_: &Inner, held: &Held, message: &Message<'_>) {
+    let entry = String::from_utf8_lossy(message.payload);
+    let Some((lane, id)) = entry.split_once(' ') else { return };
     let Some(lane) = LANES.into_iter().find(|name| *name == lane) else { return };
     let mut held = held.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(leaves) = held.get_mut(&(lane, id)).and_then(Option::take) {
+    if let Some(leaves) = held.get_mut(&(lane, id.to_owned())).and_then(Option::take) {
         // Whoever had it may be answering it in this moment.
         let _ = leaves.send(());
     }
@@ -270,53 +270,15 @@ impl Answerer {
     }
 
     async fn settle(&self, ticket: Ticket, how: &str, payload: &[u8]) -> bool {
-        let replies = keys::replies(&ticket.host);
-        let fields = || {
-            [
-                ("n", ticket.number.clone().into_bytes()),
-                ("k", how.as_bytes().to_vec()),
-                ("p", payload.to_vec()),
-            ]
-        };
-        let args = [
-            ticket.id.clone().into_bytes(),
-            ticket.app.as_bytes().to_vec(),
-            keys::weight(ticket.bytes).to_string().into_bytes(),
-        ];
-        let item = &Arc::new(Item {
-            stream: replies.clone(),
-            entry: entries::added(&["NOMKSTREAM", "*"], fields()),
-            keys: vec![ticket.lane.to_owned()],
-            args: args.into(),
-        });
-        let (settle, unread) = (&self.settle, &AtomicBool::new(false));
-        let settled = self
-            .done_with(&ticket, |until| async move {
-                let said = settle.run(item, until).await?;
-                unread.store(said.added == Value::Nil, Ordering::Relaxed);
-                Ok(said.script)
-            })
-            .await;
-        if settled && unread.load(Ordering::Relaxed) {
-            self.leave_behind(&replies, &entries::added(&["*"], fields())).await;
-        }
-        if !settled {
+        let message = Message { name: &ticket.number, how, payload }.bytes();
+        let settled = &Arc::new(Settled { ticket, message });
+        let settle = &self.settle;
+        let run = |until| async move { settle.run(settled, until).await };
+        let was_its = self.done_with(&settled.ticket, run).await;
+        if !was_its {
             self.host.metrics.dropped.inc();
         }
-        settled
-    }
-
-    /// Leaves an answer for a caller that has no stream of replies: it is gone and reads none, or Redis was flushed a
-    /// moment ago: then it does.
-    async fn leave_behind(&self, replies: &str, entry: &[Vec<u8>]) {
-        let until = Instant::now() + PATIENCE;
-        let Ok(mut connection) = self.host.link.connection(until).await else { return };
-        let mut leave = redis::pipe();
-        leave.cmd("XADD").arg(replies).arg(entry).ignore();
-        leave.cmd("PEXPIRE").arg(replies).arg(600_000).ignore();
-        if let Err(error) = leave.query_async::<()>(&mut connection).await {
-            tracing::debug!(%error, "an answer may not have reached its caller");
-        }
+        was_its
     }
 
     /// Runs what acknowledges a task, until it has run; then lets the task go. Returns whether the task was

@@ -298,12 +298,7 @@ async fn what_was_given_through_a_connection_that_broke_is_not_forgotten() {
     let first = ask(&caller, task("app", "held"));
     let held = take_one(&mut taker).await;
     let mut connection = redis.connection().await;
-    // Every connection but this one.
-    redis::cmd("CLIENT")
-        .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
-        .query_async::<()>(&mut connection)
-        .await
-        .expect("killed");
+    break_all_but(&mut connection).await;
     let second = ask(&caller, task("app", "fresh"));
     let mut seen = Vec::new();
     while seen.is_empty() {
@@ -317,6 +312,15 @@ async fn what_was_given_through_a_connection_that_broke_is_not_forgotten() {
     assert!(answerer.answer(seen.remove(0).ticket, b"2").await);
     assert!(matches!(first.await.expect("no panic"), Answer::Answered(a) if a == b"1"));
     assert!(matches!(second.await.expect("no panic"), Answer::Answered(a) if a == b"2"));
+}
+
+/// Breaks every connection but this one.
+async fn break_all_but(connection: &mut MultiplexedConnection) {
+    for kind in ["normal", "pubsub"] {
+        let mut kill = redis::cmd("CLIENT");
+        kill.arg(&["KILL", "TYPE", kind, "SKIPME", "yes"]);
+        kill.query_async::<()>(connection).await.expect("killed");
+    }
 }
 
 /// Has what waits given to "w", and the answer that says so lost on its way.
@@ -343,11 +347,7 @@ async fn what_was_given_and_never_arrived_is_found_behind_all_that_is_in_hand() 
     let mut connection = redis.connection().await;
     outstanding(&mut connection, 2 * held).await;
     given_and_never_arrived(&mut connection, 2 * held).await;
-    redis::cmd("CLIENT")
-        .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
-        .query_async::<()>(&mut connection)
-        .await
-        .expect("killed");
+    break_all_but(&mut connection).await;
     let until = Instant::now() + Duration::from_secs(10);
     while taken.len() < 2 * held && Instant::now() < until {
         taken.extend(taker.take(64).await);

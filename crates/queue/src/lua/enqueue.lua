@@ -8,8 +8,6 @@
 -- counted is counted first, and taken back where it was too much. Numbers are passed on as the texts they came as:
 -- Redis prints a Lua number with 17 digits, which takes longer than most commands.
 local call = redis.call
--- The load is one number: 2^33 for each task, and their bytes (keys.rs).
-local TASK = 8589934592
 local most_tasks, most_bytes = tonumber(ARGV[1]), tonumber(ARGV[2])
 local count = (#KEYS - 2) / 2
 local more = 0

@@ -8,7 +8,7 @@ if redis.call('GET', KEYS[2]) == 'withdrawn' then
   redis.call('DEL', KEYS[2])
   redis.call('HINCRBY', KEYS[3], ARGV[4], -1)
   redis.call('DECRBY', KEYS[4], ARGV[7])
-  redis.call('XADD', KEYS[5], 'NOMKSTREAM', '*', 'n', ARGV[3], 'k', 'expired', 'p', '')
+  tell(KEYS[5], ARGV[3], 'expired', '')
   return 1
 end
 local id = redis.call('XADD', KEYS[1], '*', 'h', ARGV[2], 'n', ARGV[3], 'a', ARGV[4], 'd', ARGV[5], 'p', ARGV[6])

@@ -7,13 +7,8 @@ local time = redis.call('TIME')
 local held = redis.call('EXISTS', KEYS[1])
 redis.call('SET', KEYS[1], '', 'PX', ARGV[3])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-if string.sub(ARGV[2], 1, 3) == 'api' then
-  if redis.call('EXISTS', KEYS[5]) == 0 then
-    redis.call('XDEL', KEYS[5], redis.call('XADD', KEYS[5], '*', 'n', '0'))
-  end
-  -- Ten minutes: a host that was cut off finds what came meanwhile.
-  redis.call('PEXPIRE', KEYS[5], '600000')
-end
+-- What it was told and has not read. Ten minutes: a host that was cut off finds what came meanwhile.
+redis.call('PEXPIRE', KEYS[5], '600000')
 local all = redis.call('HGETALL', KEYS[2])
 local workers = 0
 local dead = {}
@@ -36,6 +31,5 @@ local some = redis.call('HRANDFIELD', KEYS[6], 64, 'WITHVALUES')
 for i = 1, #some, 2 do
   if (tonumber(some[i + 1]) or 1) <= 0 then redis.call('HDEL', KEYS[6], some[i]) end
 end
--- 2^33 for each (keys.rs).
-local tasks = math.max(0, math.floor(tonumber(redis.call('GET', KEYS[3]) or 0) / 8589934592))
+local tasks = math.max(0, math.floor(tonumber(redis.call('GET', KEYS[3]) or 0) / TASK))
 return {time[1] * 1000 + math.floor(time[2] / 1000), held, workers, tasks, unpack(dead)}

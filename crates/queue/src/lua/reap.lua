@@ -18,9 +18,8 @@ for lane = 6, #KEYS do
         for i = 1, #found[2], 2 do task[found[2][i]] = found[2][i + 1] end
         redis.call('XDEL', KEYS[lane], id)
         redis.call('HINCRBY', KEYS[5], task.a, -1)
-        -- A task's weight: 2^33 and its bytes (keys.rs).
-        redis.call('DECRBY', KEYS[3], string.format('%.0f', 8589934592 + #task.p))
-        redis.call('XADD', ARGV[2] .. task.h, 'NOMKSTREAM', '*', 'n', task.n, 'k', 'lost', 'p', '')
+        redis.call('DECRBY', KEYS[3], string.format('%.0f', TASK + #task.p))
+        tell(ARGV[2] .. task.h, task.n, 'lost', '')
         lost = lost + 1
       end
     end
@@ -28,5 +27,6 @@ for lane = 6, #KEYS do
   redis.pcall('XGROUP', 'DELCONSUMER', KEYS[lane], 'workers', ARGV[1])
 end
 redis.call('HDEL', KEYS[2], ARGV[1])
-redis.call('DEL', KEYS[4])
+-- If it is not dead but was cut off, it looks for what it was told.
+redis.call('PEXPIRE', KEYS[4], '600000')
 return lost

@@ -11,10 +11,8 @@ if given.err == nil and #given > 0 then
   local left = tonumber(ARGV[4]) - (time[1] * 1000 + math.floor(time[2] / 1000))
   redis.call('SET', KEYS[4], 'withdrawn', 'PX', string.format('%.0f', math.max(left, 0) + 2000))
   if ARGV[5] ~= '' then
-    local told = ARGV[5] .. given[1][2]
-    redis.call('XADD', told, '*', 'k', 'withdrawn', 'p', KEYS[1], 'n', id)
-    -- A worker reads it at once, unless it is dead.
-    redis.call('PEXPIRE', told, '600000')
+    local entry = KEYS[1] .. ' ' .. id
+    tell(ARGV[5] .. given[1][2], 'withdrawn:' .. redis.sha1hex(entry), 'withdrawn', entry)
   end
   return 0
 end
