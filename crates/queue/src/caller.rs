@@ -21,13 +21,20 @@ enum Reply {
     Lost,
 }
 
-type Pending = Mutex<HashMap<u64, oneshot::Sender<Reply>>>;
+/// What this host waits for.
+#[derive(Default)]
+struct Pending {
+    /// By number.
+    answers: HashMap<u64, oneshot::Sender<Reply>>,
+    /// How many of each app.
+    apps: HashMap<Arc<str>, usize>,
+}
 
 /// Asks for runs in a [`Host`]'s name. Cheap to clone.
 #[derive(Clone)]
 pub struct Caller {
     host: Arc<Inner>,
-    pending: Arc<Pending>,
+    pending: Arc<Mutex<Pending>>,
     next: Arc<AtomicU64>,
     enqueue: Batches<Enqueue>,
 }
@@ -42,7 +49,7 @@ impl Caller {
     /// Begins to read answers. One per host.
     pub fn new(host: &Host) -> Self {
         let host = host.inner.clone();
-        let pending = Arc::<Pending>::default();
+        let pending = Arc::<Mutex<Pending>>::default();
         tokio::spawn(replies::listen(Arc::downgrade(&host), Arc::downgrade(&pending), deliver));
         let enqueue = Batches::new(host.link.clone(), Enqueue::new(host.clone()));
         Self { host, pending, next: Arc::new(AtomicU64::new(1)), enqueue }
@@ -68,9 +75,15 @@ impl Caller {
     async fn ask(&self, mut task: Task) -> Answer {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, mut receiver) = oneshot::channel();
-        self.pending().insert(number, sender);
-        let mut given = Given { caller: self, number, entry: None };
-        let known = match self.enqueue(number, &mut task).await {
+        let lane = {
+            let mut pending = self.pending();
+            pending.answers.insert(number, sender);
+            let count = pending.apps.entry(task.app.clone()).or_default();
+            *count += 1;
+            keys::lane_of(&task.app, *count)
+        };
+        let mut given = Given { caller: self, number, app: task.app.clone(), entry: None };
+        let known = match self.enqueue(number, lane, &mut task).await {
             Ok(Entered::In(waiting)) => {
                 given.entry = Some(waiting);
                 true
@@ -107,11 +120,16 @@ impl Caller {
         }
     }
 
-    async fn enqueue(&self, number: u64, task: &mut Task) -> Result<Entered, Failure> {
+    async fn enqueue(
+        &self,
+        number: u64,
+        lane: &'static str,
+        task: &mut Task,
+    ) -> Result<Entered, Failure> {
         let entering = Arc::new(Entering {
             number: number.to_string(),
             app: task.app.clone(),
-            lane: keys::lane_of(&task.app),
+            lane,
             deadline_ms: self.host.link.redis_ms(task.deadline),
             most: task.most,
             rate: task.rate.unwrap_or(0.0),
@@ -124,7 +142,7 @@ impl Caller {
         entered.unwrap_or_else(|_| Err(Failure::Unknown("Redis is silent".into())))
     }
 
-    fn pending(&self) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Sender<Reply>>> {
+    fn pending(&self) -> std::sync::MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -133,6 +151,7 @@ impl Caller {
 struct Given<'c> {
     caller: &'c Caller,
     number: u64,
+    app: Arc<str>,
     entry: Option<Waiting>,
 }
 
@@ -148,7 +167,15 @@ impl Given<'_> {
 
 impl Drop for Given<'_> {
     fn drop(&mut self) {
-        self.caller.pending().remove(&self.number);
+        let mut pending = self.caller.pending();
+        pending.answers.remove(&self.number);
+        if let Some(count) = pending.apps.get_mut(&self.app) {
+            *count -= 1;
+            if *count == 0 {
+                pending.apps.remove(&self.app);
+            }
+        }
+        drop(pending);
         if let Some(entry) = self.entry.take() {
             entry.leave(self.caller.host.clone());
         }
@@ -156,14 +183,14 @@ impl Drop for Given<'_> {
 }
 
 /// An answer has come, or word of a change.
-fn deliver(host: &Inner, pending: &Pending, message: &Message<'_>) {
+fn deliver(host: &Inner, pending: &Mutex<Pending>, message: &Message<'_>) {
     let payload = message.payload.to_vec();
     if message.how == "changed" {
         let _ = host.changes.send(Change::App(String::from_utf8_lossy(&payload).into_owned()));
         return;
     }
     let Ok(number) = message.name.parse() else { return };
-    let waiting = pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+    let waiting = pending.lock().unwrap_or_else(PoisonError::into_inner).answers.remove(&number);
     let Some(waiting) = waiting else { return };
     // Whoever waited may have gone in this moment.
     let _ = waiting.send(match message.how {

@@ -1,8 +1,9 @@
 //! The names of what is in Redis. One hash tag, so that a script's keys are always in one place.
 
-/// Streams that tasks wait in. An app's are all in one, and a worker reads from all of them alike, so that
-/// an app which floods its lane takes at most this share of what workers read.
-pub(crate) const LANES: [&str; 16] = [
+/// Streams that tasks wait in. A worker reads from all of them alike, and each costs Redis a microsecond per read. The
+/// last is for what apps have beyond [`CALM`] tasks: so a flood takes at most this share of what workers read, and
+/// whoever shares its lane waits behind a few of its tasks only.
+pub(crate) const LANES: [&str; 8] = [
     "{lode}:tasks:0",
     "{lode}:tasks:1",
     "{lode}:tasks:2",
@@ -11,14 +12,6 @@ pub(crate) const LANES: [&str; 16] = [
     "{lode}:tasks:5",
     "{lode}:tasks:6",
     "{lode}:tasks:7",
-    "{lode}:tasks:8",
-    "{lode}:tasks:9",
-    "{lode}:tasks:10",
-    "{lode}:tasks:11",
-    "{lode}:tasks:12",
-    "{lode}:tasks:13",
-    "{lode}:tasks:14",
-    "{lode}:tasks:15",
 ];
 
 /// The consumer group of the workers.
@@ -33,12 +26,21 @@ pub(crate) const TURN: &str = "{lode}:reaper";
 pub(crate) const LEASES: &str = "{lode}:lease:";
 pub(crate) const REPLIES: &str = "{lode}:replies:";
 
-/// The lane of an app, by FNV-1a (draft-eastlake-fnv): the same on every host and in every version of Rust.
-pub(crate) fn lane_of(app: &str) -> &'static str {
+/// Tasks that an app may have outstanding in its own lane, by each API host: as many as may be running at once by default,
+/// of all hosts. Others would wait for their app's share of the workers anyway.
+const CALM: usize = 16;
+
+/// The lane of an app's task that is its `nth` (from 1) outstanding. By FNV-1a (draft-eastlake-fnv): the same on every
+/// host and in every version of Rust.
+pub(crate) fn lane_of(app: &str, nth: usize) -> &'static str {
+    let [own @ .., crowded] = &LANES;
+    if nth > CALM {
+        return crowded;
+    }
     let hash = app.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    LANES[(hash % 16) as usize]
+    own[(hash % own.len() as u64) as usize]
 }
 
 pub(crate) fn lease(host: &str) -> String {

@@ -40,12 +40,12 @@ const HAND_BACK: Duration = Duration::from_millis(500);
 /// more than they may run would otherwise fill all of [`MOST`] and keep everybody else's in the queue.
 const CROWDED: usize = MOST / 2;
 
-/// Between two reads of a crowded worker. At a task per lane and read no more than 16 * 100 come while one waits for
+/// Between two reads of a crowded worker. At a task per lane and read no more than 8 * 100 come while one waits for
 /// [`HAND_BACK`], which is less than what is left of [`MOST`].
 const PACE: Duration = Duration::from_millis(5);
 
 /// Tasks of one read of a crowded worker: one per lane.
-const PACED: usize = 16;
+const PACED: usize = 8;
 
 /// Connections that ask for metrics at once.
 const MOST_OBSERVERS: usize = 64;
