@@ -415,6 +415,46 @@ async fn what_was_handed_back_can_be_taken_back() {
 }
 
 #[tokio::test]
+async fn what_was_answered_while_a_host_was_cut_off_or_is_too_long_to_be_pushed_is_found() {
+    let (redis, caller, _worker, mut taker) = both().await;
+    let mut connection = redis.connection().await;
+    let kept = |name: &str| redis::cmd("HLEN").arg(format!("{{lode}}:replies:{name}")).to_owned();
+    let answerer = taker.answerer();
+    let long = vec![b'x'; 100_000];
+    for payload in [&b"short"[..], &long] {
+        let answer = ask(&caller, task("app", "x"));
+        let taken = take_one(&mut taker).await;
+        assert!(answerer.answer(taken.ticket, payload).await);
+        assert!(matches!(answer.await.expect("no panic"), Answer::Answered(a) if a == payload));
+
+        let answer = ask(&caller, task("app", "x"));
+        let taken = take_one(&mut taker).await;
+        let mut kill = redis::cmd("CLIENT");
+        kill.arg(&["KILL", "TYPE", "pubsub"]);
+        kill.query_async::<()>(&mut connection).await.expect("killed");
+        assert!(answerer.answer(taken.ticket, payload).await);
+        assert!(matches!(answer.await.expect("no panic"), Answer::Answered(a) if a == payload));
+    }
+    let until = Instant::now() + Duration::from_secs(10);
+    while kept("a").query_async::<usize>(&mut connection).await.expect("a length") > 0 {
+        assert!(Instant::now() < until, "what was read is still there");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // What a host is told that never comes back goes by itself.
+    let mut add = redis::cmd("XADD");
+    add.arg("{lode}:tasks:0").arg(&["*", "h", "gone", "n", "1", "a", "app", "p", "x", "d"]);
+    add.arg("9999999999999");
+    add.query_async::<()>(&mut connection).await.expect("added");
+    let taken = take_one(&mut taker).await;
+    assert!(answerer.answer(taken.ticket, b"late").await);
+    let left = redis::cmd("PTTL").arg("{lode}:replies:gone").to_owned();
+    while left.query_async::<i64>(&mut connection).await.expect("a time") <= 0 {
+        assert!(Instant::now() < until, "what nobody reads stays");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_worker_is_told_when_a_caller_leaves_and_not_at_a_deadline() {
     let (redis, caller, _worker, mut taker) = both().await;
     let mut connection = redis.connection().await;
