@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Whether what the users of users.acl do not need is refused to them, in a Redis of its own. That they may do all that
-# the queue does is tested by the queue's own tests, which run as these users (crates/queue/tests/redis.rs).
+# the queue does is tested by the queue's own tests, which run as these users (crates/queue/tests/redis).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 folder=$(mktemp -d)
@@ -33,8 +33,12 @@ lode SET '{lode}:lease:w' '' PX 60000 >/dev/null
 lode XGROUP CREATE '{lode}:tasks:0' workers 0 MKSTREAM >/dev/null
 script=$(lode SCRIPT LOAD "return redis.call('GET', KEYS[1])")
 lode EVALSHA "$script" 1 '{lode}:lease:w' >/dev/null
+lode PUBLISH '{lode}:replies:w' x >/dev/null
 
 refused lode CHANGE-ME GET other
+refused lode CHANGE-ME PUBLISH other x
+refused lode CHANGE-ME SUBSCRIBE other
+refused keda CHANGE-ME-TOO SUBSCRIBE '{lode}:replies:w'
 refused lode CHANGE-ME FLUSHALL
 refused lode CHANGE-ME CONFIG GET '*'
 refused lode CHANGE-ME KEYS '*'

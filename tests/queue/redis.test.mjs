@@ -115,7 +115,7 @@ describe('reaching Redis', { concurrency: false, timeout: 120_000 }, () => {
     }
   }
 
-  const ACL = ['user admin on >s3cret-of-the-admin ~* &* +@all', 'user lode on >s3cret&of?lode ~{lode}:* resetchannels -@all +@read +@write +@stream +@scripting +@connection +@transaction +@keyspace +time +info -@dangerous'];
+  const ACL = ['user admin on >s3cret-of-the-admin ~* &* +@all', 'user lode on >s3cret&of?lode ~{lode}:* resetchannels &{lode}:replies:* -@all +@pubsub +@read +@write +@stream +@scripting +@connection +@transaction +@keyspace +time +info -@dangerous'];
 
   it('with a password', () => works({ redis: { password: 'a password/with:odd@characters' } }));
 

@@ -296,6 +296,13 @@ impl Link {
         opened.unwrap_or_else(|_| Err((ErrorKind::Io, "Redis is silent").into()))
     }
 
+    /// Whether this user may use a channel: one that may not would hear no answer, and say nothing.
+    pub(crate) async fn try_channel(&self, channel: &str) -> Result<(), RedisError> {
+        drop(self.subscribe(channel).await?);
+        let mut connection = self.dial(RESPONSE).await?;
+        redis::cmd("PUBLISH").arg(channel).arg("").query_async(&mut connection).await
+    }
+
     /// What an error means for what was sent on this connection.
     fn failure(&self, number: u64, error: RedisError) -> Failure {
         let kind = match error.kind() {
