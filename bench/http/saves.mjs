@@ -7,25 +7,14 @@ import { startServer } from '../../tests/lib/server.mjs';
 import { loadAverage, run } from '../lib/results.mjs';
 import { measure, options, print, ratios, startAll, write } from './report.mjs';
 import { PARSE_HEADERS, parseServer, version } from './systems.mjs';
-import { body, check, source } from './workload.mjs';
-
-const scripts = {
-  'collections/orders/onPreSave.js': `${source}
-    function onPreSave(request, response, modules) {
-      var result = handler(request.body);
-      if (!result.ok) return response.error(result.errors.join());
-      request.body = result.order;
-      response.continue();
-    }`,
-  'collections/orders/onPostSave.js': 'function onPostSave(request, response, modules) { response.continue(); }',
-};
+import { body, check, hooks } from './workload.mjs';
 
 async function lode(name, store) {
   const server = await startServer({ store });
   const app = await server.app('bench');
   // What one app may have under way by default is less than the load: a quota is not what is measured.
   await app.settings({ quota: { concurrency: 128 } });
-  await app.deploy(scripts);
+  await app.deploy(hooks);
   const client = clientOf(app);
   const user = await client.user('buyer');
   const saved = await user.save('orders', body);

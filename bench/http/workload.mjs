@@ -6,6 +6,18 @@ const read = (name) => readFileSync(new URL(`../workloads/${name}`, import.meta.
 
 export const source = read('presave.js');
 
+/** The workload before a save in Lode, and an empty hook after it. */
+export const hooks = {
+  'collections/orders/onPreSave.js': `${source}
+    function onPreSave(request, response, modules) {
+      var result = handler(request.body);
+      if (!result.ok) return response.error(result.errors.join());
+      request.body = result.order;
+      response.continue();
+    }`,
+  'collections/orders/onPostSave.js': 'function onPostSave(request, response, modules) { response.continue(); }',
+};
+
 /** A new order: its _id is the server's to give. */
 const { _id, ...order } = JSON.parse(read('order.json'));
 export const body = JSON.stringify(order);
