@@ -68,7 +68,7 @@ step saves http node bench/http/saves.mjs
 step endpoint http node bench/http/endpoint.mjs
 step queue queue node bench/queue/queue.mjs
 step hosts http node bench/queue/hosts.mjs
-step capacity "" node bench/capacity/check.mjs
+step capacity http node bench/capacity/check.mjs
 step memory "http peers" node bench/scale/memory.mjs
 step coldstart "http peers" node bench/scale/coldstart.mjs
 step hostile "http peers" node bench/scale/hostile.mjs

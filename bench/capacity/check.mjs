@@ -3,7 +3,6 @@
 // ../results/capacity.json and prints a table. Needs root. What the run can measure of the costs by itself (a hop, a
 // commit) takes the place of what costs.json assumes; all hosts share this machine's processors, which is not in the
 // model, so that only rates far below what they can do are asked for.
-import http from 'node:http';
 import net from 'node:net';
 import { readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -12,8 +11,9 @@ import { impossible, makeNetwork } from '../../tests/lib/network.mjs';
 import { startPostgres } from '../../tests/lib/postgres.mjs';
 import { startRedis } from '../../tests/lib/redis.mjs';
 import { startServer, startWorker } from '../../tests/lib/server.mjs';
+import { connect, now, timed } from '../http/load.mjs';
 import { body, hooks } from '../http/workload.mjs';
-import { tree } from '../lib/memory.mjs';
+import { cpuMs } from '../lib/memory.mjs';
 import { circumstances, loadAverage, options, run, table, write } from '../lib/results.mjs';
 import { latencies, median, round } from '../lib/stats.mjs';
 import { random } from './model.mjs';
@@ -26,34 +26,9 @@ const WARM_UP_MS = 3000;
 /** Moments differ from run to run of the model, and so do these; the seed only makes two runs of this alike. */
 const uniform = random(7);
 
-const now = () => Number(process.hrtime.bigint());
-
-/** One save on a connection of its own until it is answered: its time in ns. */
-function save(agent, { url, app }) {
-  return new Promise((resolve, reject) => {
-    const sent = now();
-    const request = http.request(`${url}/appdata/${app.key}/orders`, {
-      agent,
-      method: 'POST',
-      headers: {
-        authorization: basic(app.key, app.masterSecret), 'content-type': 'application/json', 'x-kinvey-api-version': '4',
-        'content-length': Buffer.byteLength(body),
-      },
-    }, (response) => {
-      let text = '';
-      response.setEncoding('utf8').on('data', (part) => { text += part; });
-      response.once('error', reject).once('end', () => {
-        if (response.statusCode === 201) resolve(now() - sent);
-        else reject(new Error(`${response.statusCode} ${text.slice(0, 300)}`));
-      });
-    });
-    request.once('error', reject).end(body);
-  });
-}
-
 /** Sends saves as a Poisson process of `rate` per second for `ms`: each one's time in ns. */
 async function send(target, rate, ms) {
-  const agent = new http.Agent({ keepAlive: true });
+  const pool = connect(target.origin);
   const sent = [];
   const begun = performance.now();
   for (let due = 0; ;) {
@@ -61,10 +36,10 @@ async function send(target, rate, ms) {
     if (due >= ms) break;
     const early = begun + due - performance.now();
     if (early > 0) await pause(early);
-    sent.push(save(agent, target));
+    sent.push(timed(pool, target));
   }
   const took = await Promise.all(sent);
-  agent.destroy();
+  await pool.destroy();
   return took;
 }
 
@@ -90,14 +65,6 @@ function commit(postgres, store) {
   postgres.ask(store, 'DO $$ BEGIN FOR i IN 1..500 LOOP INSERT INTO commits VALUES (i); COMMIT; END LOOP; END $$');
   return (now() - begun) / 500 / 1e6;
 }
-
-/** Processor time that a process and all it started have had, in ms. */
-const cpuMs = (root) => tree(root).reduce((sum, pid) => {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const [user, system] = stat.slice(stat.lastIndexOf(')') + 2).split(' ').slice(11, 13).map(Number);
-  // The kernel's USER_HZ is 100 on all machines that Lode runs on.
-  return sum + (user + system) * 10;
-}, 0);
 
 /** Costs by which hosts take the processor time per save that a run saw: two hooks, each through the queue. */
 function costsOf(known, cpu) {
@@ -127,7 +94,18 @@ async function main() {
   const app = await server.app('capacity');
   await app.settings({ quota: { concurrency: 128 } });
   await app.deploy(hooks);
-  const target = { url: server.url, app };
+  const target = {
+    origin: server.url,
+    request: {
+      path: `/appdata/${app.key}/orders`,
+      method: 'POST',
+      headers: {
+        authorization: basic(app.key, app.masterSecret), 'content-type': 'application/json', 'x-kinvey-api-version': '4',
+      },
+      body,
+    },
+    expect: 201,
+  };
 
   const rows = [];
   for (const [rate, count] of CELLS) {

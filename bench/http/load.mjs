@@ -5,12 +5,24 @@ import { latencies } from '../lib/stats.mjs';
 
 export const now = () => Number(process.hrtime.bigint());
 
+/** Connections to a server: as many as there are requests under way, unless it is given how many. */
+export const connect = (origin, connections = null) => new Pool(origin, { connections, pipelining: 1 });
+
+/** Sends a request and takes all of the answer, which must have the status `expect`: its time in ns. */
+export async function timed(pool, { origin, request, expect }) {
+  const sent = now();
+  const { statusCode, body } = await pool.request(request);
+  if (statusCode !== expect) throw new Error(`${origin}${request.path} answers ${statusCode}: ${(await body.text()).slice(0, 300)}`);
+  await body.arrayBuffer();
+  return now() - sent;
+}
+
 /**
  * Sends `request`, or what it gives for the how many-th, for `ms` after `warmUp` ms over `connections` connections:
  * requests per second and the latencies' quantiles in µs. Every answer must have the status `expect`.
  */
 export async function load({ origin, request, expect, connections, ms, warmUp }) {
-  const pool = new Pool(origin, { connections, pipelining: 1 });
+  const pool = connect(origin, connections);
   const begin = now() + warmUp * 1e6;
   const end = begin + ms * 1e6;
   const took = [];
@@ -21,10 +33,8 @@ export async function load({ origin, request, expect, connections, ms, warmUp })
       if (sent >= end) return;
       const asked = typeof request === 'function' ? request(all) : request;
       all++;
-      const { statusCode, body } = await pool.request(asked);
-      if (statusCode !== expect) throw new Error(`${origin}${asked.path} answers ${statusCode}: ${(await body.text()).slice(0, 300)}`);
-      await body.arrayBuffer();
-      if (sent >= begin) took.push(now() - sent);
+      const time = await timed(pool, { origin, request: asked, expect });
+      if (sent >= begin) took.push(time);
     }
   }
   try {

@@ -3,15 +3,19 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { round } from './stats.mjs';
 
+/** What the kernel says of a process behind its name, which is in brackets and may hold anything: from its state on. */
+function stat(pid) {
+  const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  return text.slice(text.lastIndexOf(')') + 2).split(' ');
+}
+
 /** The ids of a process and all that it started. */
 export function tree(root) {
   const parents = new Map();
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
     try {
-      // The command's name, in brackets, may hold anything.
-      const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
-      parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]));
+      parents.set(Number(name), Number(stat(name)[1]));
     } catch { /* it has ended meanwhile */ }
   }
   const found = new Set([root]);
@@ -35,6 +39,13 @@ export function memory(root) {
   const mb = (kb) => round(kb / 1024, 1);
   return { rss_mb: mb(rss), pss_mb: mb(pss) };
 }
+
+/** Processor time that a process and all it started have had, in ms. */
+export const cpuMs = (root) => tree(root).reduce((sum, pid) => {
+  const [user, system] = stat(pid).slice(11, 13).map(Number);
+  // The kernel's USER_HZ is 100 on all machines that Lode runs on.
+  return sum + (user + system) * 10;
+}, 0);
 
 /** Shared memory of the whole machine in MB. Memory files that no process has mapped are in no process's PSS. */
 export function sharedMb() {

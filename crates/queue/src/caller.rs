@@ -184,9 +184,9 @@ impl Drop for Given<'_> {
 
 /// An answer has come, or word of a change.
 fn deliver(host: &Inner, pending: &Mutex<Pending>, message: &Message<'_>) {
-    let payload = message.payload.to_vec();
     if message.how == "changed" {
-        let _ = host.changes.send(Change::App(String::from_utf8_lossy(&payload).into_owned()));
+        let app = String::from_utf8_lossy(message.payload).into_owned();
+        let _ = host.changes.send(Change::App(app));
         return;
     }
     let Ok(number) = message.name.parse() else { return };
@@ -194,7 +194,7 @@ fn deliver(host: &Inner, pending: &Mutex<Pending>, message: &Message<'_>) {
     let Some(waiting) = waiting else { return };
     // Whoever waited may have gone in this moment.
     let _ = waiting.send(match message.how {
-        "answer" => Reply::Answered(payload),
+        "answer" => Reply::Answered(message.payload.to_vec()),
         "expired" => Reply::Expired,
         _ => Reply::Lost,
     });

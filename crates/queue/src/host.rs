@@ -126,8 +126,7 @@ impl Host {
         });
         let first = inner.beat().await;
         first.map_err(|failure| ConnectError::Refused(format!("{failure:?}")))?;
-        let channel = inner.link.try_channel(&keys::replies(&inner.name)).await;
-        channel.map_err(|error| ConnectError::Refused(error.to_string()))?;
+        inner.link.try_channel(&keys::replies(&inner.name)).await?;
         tokio::spawn(beat(Arc::downgrade(&inner)));
         Ok((Self { inner }, changed))
     }

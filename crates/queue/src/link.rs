@@ -98,24 +98,24 @@ pub(crate) enum Failure {
 }
 
 macro_rules! scripts {
-    ($($name:ident = $file:literal),* $(,)?) => {
-        /// The scripts that run in Redis: each is atomic.
+    ($($name:ident = [$($file:literal),+]),* $(,)?) => {
+        /// The scripts that run in Redis: each is atomic. Each is these files, one behind the other.
         #[derive(Clone, Copy, Debug)]
         pub(crate) enum Script { $($name),* }
 
         impl Script {
-            const ALL: &[&str] = &[$(concat!(include_str!("lua/tell.lua"), include_str!(concat!("lua/", $file)))),*];
+            const ALL: &[&str] = &[$(concat!($(include_str!(concat!("lua/", $file))),+)),*];
         }
     };
 }
 
 scripts! {
-    Announce = "announce.lua",
-    Enqueue = "enqueue.lua",
-    HandBack = "hand_back.lua",
-    Heartbeat = "heartbeat.lua",
-    Reap = "reap.lua",
-    Withdraw = "withdraw.lua",
+    Announce = ["tell.lua", "announce.lua"],
+    Enqueue = ["load.lua", "enqueue.lua"],
+    HandBack = ["tell.lua", "hand_back.lua"],
+    Heartbeat = ["load.lua", "tell.lua", "heartbeat.lua"],
+    Reap = ["load.lua", "tell.lua", "reap.lua"],
+    Withdraw = ["tell.lua", "withdraw.lua"],
 }
 
 /// What each command of a transaction answered.
@@ -297,10 +297,14 @@ impl Link {
     }
 
     /// Whether this user may use a channel: one that may not would hear no answer, and say nothing.
-    pub(crate) async fn try_channel(&self, channel: &str) -> Result<(), RedisError> {
-        drop(self.subscribe(channel).await?);
-        let mut connection = self.dial(RESPONSE).await?;
-        redis::cmd("PUBLISH").arg(channel).arg("").query_async(&mut connection).await
+    pub(crate) async fn try_channel(&self, channel: &str) -> Result<(), ConnectError> {
+        let refused = |error: RedisError| ConnectError::Refused(error.to_string());
+        drop(self.subscribe(channel).await.map_err(refused)?);
+        let connection = self.connection(Instant::now() + RESPONSE).await;
+        let mut connection =
+            connection.map_err(|failure| ConnectError::Refused(format!("{failure:?}")))?;
+        let mut publish = redis::cmd("PUBLISH");
+        publish.arg(channel).arg("").query_async(&mut connection).await.map_err(refused)
     }
 
     /// What an error means for what was sent on this connection.

@@ -2,7 +2,7 @@
 
 use std::str;
 
-/// A message, as it is kept and pushed: `<name> <how> <payload>` (lua/tell.lua makes them too).
+/// A message, as it is kept and pushed: `<name> <how> <payload>` (lua/tell.lua makes them, too).
 pub(crate) struct Message<'m> {
     /// Its name in the hash: a caller's number of a task, or another that no two messages to one host have.
     pub(crate) name: &'m str,

@@ -1,6 +1,7 @@
 //! How a host hears what others tell it: it is pushed through a channel; what was told while that was broken is found in
 //! the hash of the channel's name, where all is until this host says that it has read it.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,7 @@ struct Listener<T> {
     host: Weak<Inner>,
     told: Weak<T>,
     tell: fn(&Inner, &T, &Message<'_>),
-    /// Takes the names of what was read, and their bytes.
+    /// Takes the names of what was read, and its bytes.
     read: mpsc::UnboundedSender<(String, usize)>,
 }
 
@@ -64,7 +65,7 @@ pub(crate) async fn listen<T: Send + Sync + 'static>(
     let (read, names) = mpsc::unbounded_channel();
     tokio::spawn(delete(host.clone(), names));
     let listener = Arc::new(Listener { host, told, tell, read });
-    while let End::Broke(why) = listener.listen().await {
+    while let Err(End::Broke(why)) = listener.listen().await {
         tracing::debug!(why, "the channel of answers is opened again");
         if let Some(host) = listener.host.upgrade() {
             host.link.suspect();
@@ -79,14 +80,7 @@ impl<T: Send + Sync + 'static> Listener<T> {
     }
 
     /// Until the channel breaks.
-    async fn listen(self: &Arc<Self>) -> End {
-        match self.listen_and_look().await {
-            Ok(never) => match never {},
-            Err(end) => end,
-        }
-    }
-
-    async fn listen_and_look(self: &Arc<Self>) -> Result<std::convert::Infallible, End> {
+    async fn listen(self: &Arc<Self>) -> Result<Infallible, End> {
         let host = self.host()?;
         let (mut asks, mut pushes) = host.link.subscribe(&keys::replies(&host.name)).await?.split();
         self.look(&host).await?;
@@ -102,23 +96,22 @@ impl<T: Send + Sync + 'static> Listener<T> {
                     continue;
                 }
             };
-            let bytes = push.get_payload_bytes();
-            match Message::parse(bytes) {
+            let host = self.host()?;
+            match Message::parse(push.get_payload_bytes()) {
                 Some(message) if message.how == KEPT => {
                     tokio::spawn(self.clone().fetch(message.name.to_owned()));
                 }
-                message => self.hear(&*self.host()?, message, bytes.len())?,
+                Some(message) => self.hear(&host, &message)?,
+                None => {}
             }
         }
     }
 
-    /// `bytes`: how many the message is.
-    fn hear(&self, host: &Inner, message: Option<Message<'_>>, bytes: usize) -> Result<(), End> {
+    fn hear(&self, host: &Inner, message: &Message<'_>) -> Result<(), End> {
         let told = self.told.upgrade().ok_or(End::NobodyListens)?;
-        let Some(message) = message else { return Ok(()) };
-        (self.tell)(host, &told, &message);
+        (self.tell)(host, &told, message);
         // The other end goes when the host does.
-        let _ = self.read.send((message.name.to_owned(), bytes));
+        let _ = self.read.send((message.name.to_owned(), message.payload.len()));
         Ok(())
     }
 
@@ -131,8 +124,8 @@ impl<T: Send + Sync + 'static> Listener<T> {
             scan.arg(keys::replies(&host.name)).arg(&cursor).arg("COUNT").arg(SOME);
             let (next, found): (String, Vec<(Value, Vec<u8>)>) =
                 scan.query_async(&mut connection).await?;
-            for (_, bytes) in found {
-                self.hear(host, Message::parse(&bytes), bytes.len())?;
+            for message in found.iter().filter_map(|(_, bytes)| Message::parse(bytes)) {
+                self.hear(host, &message)?;
             }
             cursor = next;
             if cursor == "0" {
@@ -150,8 +143,9 @@ impl<T: Send + Sync + 'static> Listener<T> {
                 && let Ok(found) = get.query_async::<Option<Vec<u8>>>(&mut connection).await
             {
                 // None, if all has been looked through meanwhile.
-                let bytes = found.unwrap_or_default();
-                let _ = self.hear(&host, Message::parse(&bytes), bytes.len());
+                if let Some(message) = found.as_deref().and_then(Message::parse) {
+                    let _ = self.hear(&host, &message);
+                }
                 return;
             }
             tokio::time::sleep(AGAIN).await;

@@ -13,11 +13,12 @@ use crate::message;
 use crate::task::Ticket;
 
 /// How long Redis keeps what a host was told that did not listen, in ms: one that was cut off for longer has forgotten
-/// what it asked.
+/// what it asked. (lua/tell.lua has it, too.)
 const KEPT_MS: u64 = 600_000;
 
-/// How long what is put right after a transaction may wait for a connection.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an attempt to bring an answer home waits for a connection, and what is put right after it. Another follows:
+/// what is in hand is let go when Redis knows of its end, and not before.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A task that has ended.
 pub(crate) struct Settled {

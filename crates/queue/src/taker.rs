@@ -15,15 +15,11 @@ use crate::keys::{self, APPS, GROUP, LANES, LOAD};
 use crate::link::{BLOCK, Failure, Reader, Script};
 use crate::message::Message;
 use crate::replies;
-use crate::settle::{Settle, Settled};
+use crate::settle::{PATIENCE, Settle, Settled};
 use crate::task::{Taken, Ticket};
 
 /// Tasks taken from one lane at once at most.
 const MOST_AT_ONCE: usize = 64;
-
-/// How long an attempt to bring an answer home waits for a connection. Another follows: what is in hand is
-/// let go when Redis knows of its end, and not before.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long whoever has no lease waits before the next attempt at one.
 const AGAIN: Duration = Duration::from_millis(50);

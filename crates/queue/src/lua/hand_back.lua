@@ -12,8 +12,6 @@ if redis.call('GET', KEYS[2]) == 'withdrawn' then
   return 1
 end
 local id = redis.call('XADD', KEYS[1], '*', 'h', ARGV[2], 'n', ARGV[3], 'a', ARGV[4], 'd', ARGV[5], 'p', ARGV[6])
--- Its caller knows it by its old id. A moment beyond the deadline, as the caller looks then.
-local time = redis.call('TIME')
-local left = tonumber(ARGV[5]) - (time[1] * 1000 + math.floor(time[2] / 1000))
-redis.call('SET', KEYS[2], id, 'PX', string.format('%.0f', math.max(left, 0) + 2000))
+-- Its caller knows it by its old id.
+note(KEYS[2], id, ARGV[5])
 return 1

@@ -7,8 +7,8 @@ local time = redis.call('TIME')
 local held = redis.call('EXISTS', KEYS[1])
 redis.call('SET', KEYS[1], '', 'PX', ARGV[3])
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
--- What it was told and has not read. Ten minutes: a host that was cut off finds what came meanwhile.
-redis.call('PEXPIRE', KEYS[5], '600000')
+-- What it was told and has not read: if it is cut off, it finds what came meanwhile.
+redis.call('PEXPIRE', KEYS[5], KEPT_MS)
 local all = redis.call('HGETALL', KEYS[2])
 local workers = 0
 local dead = {}

@@ -28,5 +28,5 @@ for lane = 6, #KEYS do
 end
 redis.call('HDEL', KEYS[2], ARGV[1])
 -- If it is not dead but was cut off, it looks for what it was told.
-redis.call('PEXPIRE', KEYS[4], '600000')
+redis.call('PEXPIRE', KEYS[4], KEPT_MS)
 return lost

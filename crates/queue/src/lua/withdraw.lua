@@ -7,9 +7,7 @@ if id == 'withdrawn' then return 0 end
 local given = redis.pcall('XPENDING', KEYS[1], 'workers', id, id, 1)
 if given.err == nil and #given > 0 then
   -- Its worker may yet hand it back without having begun it: then it is to go nowhere.
-  local time = redis.call('TIME')
-  local left = tonumber(ARGV[4]) - (time[1] * 1000 + math.floor(time[2] / 1000))
-  redis.call('SET', KEYS[4], 'withdrawn', 'PX', string.format('%.0f', math.max(left, 0) + 2000))
+  note(KEYS[4], 'withdrawn', ARGV[4])
   if ARGV[5] ~= '' then
     local entry = KEYS[1] .. ' ' .. id
     tell(ARGV[5] .. given[1][2], 'withdrawn:' .. redis.sha1hex(entry), 'withdrawn', entry)
